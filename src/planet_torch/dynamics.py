@@ -1,0 +1,340 @@
+"""Latent dynamics: how the state of the world moves, with and without a picture of it.
+
+A model is three functions of one step, and the two loops over time that all share::
+
+    advance:    s_t-1, h_t-1, a_t-1 -> carry_t      what is known before any noise
+    prior:      carry_t             -> p(s_t | s_<t, a_<t)
+    posterior:  carry_t, o_t        -> q(s_t | s_<t, a_<t, o_t)
+
+    observe:    filter a chunk of embeddings (advance, posterior, advance, ...)
+    imagine:    roll out actions open loop   (advance, prior, advance, ...)
+
+All noise is drawn before the loops and passed in, so they are pure functions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from planet_torch.networks import (
+    Activation,
+    GRUCell,
+    Linear,
+    Norm,
+    SplitLinear,
+    after_linear,
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """A latent state, of any model. A part that a model lacks has width 0.
+
+    Attributes:
+        mean: (*batch, S) mean of the stochastic part.
+        stddev: (*batch, S) its standard deviation.
+        sample: (*batch, S) the value drawn; the next step continues from it.
+        belief: (*batch, D) the deterministic part, h_t.
+    """
+
+    mean: Float[Tensor, "*batch S"]
+    stddev: Float[Tensor, "*batch S"]
+    sample: Float[Tensor, "*batch S"]
+    belief: Float[Tensor, "*batch D"]
+
+    @property
+    def features(self) -> Float[Tensor, "*batch F"]:
+        """What the observation and reward heads read: sample, then belief."""
+        return torch.cat([self.sample, self.belief], dim=-1)
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean, standard deviation, sample and belief."""
+        return self.mean, self.stddev, self.sample, self.belief
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> State:
+        """The state with ``function`` applied to each part."""
+        return State(*map(function, self.parts))
+
+    def __getitem__(self, index: object) -> State:
+        """Index the batch axes of every part."""
+        return self.map(lambda part: part[index])  # type: ignore[index]
+
+
+def stack(states: Sequence[State]) -> State:
+    """Stack states along a new time axis, behind the batch axis."""
+    parts = zip(*(state.parts for state in states), strict=True)
+    return State(*(torch.stack(part, dim=1) for part in parts))
+
+
+def concatenate(states: Sequence[State]) -> State:
+    """Join states one after another in time."""
+    parts = zip(*(state.parts for state in states), strict=True)
+    return State(*(torch.cat(part, dim=1) for part in parts))
+
+
+class GaussianHead(nn.Module):
+    """Hidden units to a diagonal Gaussian, by one linear layer for each moment."""
+
+    def __init__(self, inputs: int, size: int, min_stddev: float) -> None:
+        super().__init__()
+        self.mean = Linear(inputs, size)
+        self.stddev = Linear(inputs, size)
+        self.min_stddev = min_stddev
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, softplus plus the minimum (as reference)."""
+        stddev = F.softplus(self.stddev(hidden)) + self.min_stddev
+        return self.mean(hidden), stddev
+
+
+class PointHead(nn.Module):
+    """Hidden units to a point: a Gaussian whose deviation is always the minimum."""
+
+    def __init__(self, inputs: int, size: int, min_stddev: float) -> None:
+        super().__init__()
+        self.mean = Linear(inputs, size)
+        self.min_stddev = min_stddev
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation."""
+        mean = self.mean(hidden)
+        return mean, torch.full_like(mean, self.min_stddev)
+
+
+class Dynamics(nn.Module, ABC):
+    """Transition and inference of a latent state-space model."""
+
+    stochastic_size: int
+    belief_size: int
+
+    @abstractmethod
+    def project_action(self, action: Tensor) -> Tensor:
+        """The action's share of ``advance``, which needs no state."""
+
+    @abstractmethod
+    def project_embedding(self, embedding: Tensor) -> Tensor:
+        """The embedding's share of ``posterior``, which needs no state."""
+
+    @abstractmethod
+    def advance(self, state: State, action: Tensor) -> Tensor:
+        """All that prior and posterior share, from a projected action."""
+
+    @abstractmethod
+    def prior(self, carry: Tensor, noise: Tensor) -> State:
+        """The state predicted without its observation."""
+
+    @abstractmethod
+    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:
+        """The state inferred from a projected embedding."""
+
+    @property
+    def feature_size(self) -> int:
+        """The width F of ``State.features``."""
+        return self.stochastic_size + self.belief_size
+
+    def initial(self, *batch: int) -> State:
+        """The state before the first observation: zeros (as reference)."""
+        like = next(self.parameters())
+        zeros = like.new_zeros(*batch, self.stochastic_size)
+        return State(zeros, zeros, zeros, like.new_zeros(*batch, self.belief_size))
+
+    def observe(
+        self,
+        embeddings: Float[Tensor, "B L E"],
+        actions: Float[Tensor, "B L A"],
+        noise: Float[Tensor, "2 B L S"],
+        state: State | None = None,
+    ) -> tuple[State, State]:
+        """Filter a chunk.
+
+        Args:
+            embeddings: o_t of each row.
+            actions: the action that led to each row.
+            noise: standard normal; index 0 for the posteriors, 1 for the priors.
+            state: where the chunk starts; zeros if left out.
+
+        Returns:
+            The posteriors and the one-step priors, each (B, L, ...).
+        """
+        state = self.initial(len(actions)) if state is None else state
+        inputs = zip(
+            self.project_action(actions).unbind(1),
+            self.project_embedding(embeddings).unbind(1),
+            noise[0].unbind(1),
+            strict=True,
+        )
+        carries, posteriors = [], []
+        for action, embedding, epsilon in inputs:
+            carries.append(self.advance(state, action))
+            state = self.posterior(carries[-1], embedding, epsilon)
+            posteriors.append(state)
+        # No step needs its prior, so all of them are one call after the loop.
+        return stack(posteriors), self.prior(torch.stack(carries, dim=1), noise[1])
+
+    def imagine(
+        self,
+        state: State,
+        actions: Float[Tensor, "B H A"],
+        noise: Float[Tensor, "B H S"],
+    ) -> State:
+        """Roll out actions open loop; the states after each of them (B, H, ...)."""
+        if actions.shape[1] == 0:
+            return state.map(lambda part: part[:, None][:, :0])
+        states = []
+        projected = self.project_action(actions).unbind(1)
+        for action, epsilon in zip(projected, noise.unbind(1), strict=True):
+            state = self.prior(self.advance(state, action), epsilon)
+            states.append(state)
+        return stack(states)
+
+
+class Recurrent(Dynamics):
+    """A belief that a GRU moves, and a head on it for the rest of the state.
+
+    x_t = f(s_t-1, a_t-1), h_t = GRU(x_t, h_t-1), p(s_t | h_t), q(s_t | h_t, o_t).
+    The prior reads the belief h_t, as in the camera-ready paper and the last release
+    (the first one read x_t, a defect).
+    """
+
+    head: type[GaussianHead | PointHead] = GaussianHead
+    noisy = True  # or is the sample the mean?
+
+    def __init__(
+        self,
+        action_size: int,
+        embedding_size: int,
+        *,
+        stochastic_size: int = 30,
+        belief_size: int = 200,
+        units: int = 200,
+        min_stddev: float = 0.1,
+        activation: Activation = "relu",
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        self.stochastic_size, self.belief_size = stochastic_size, belief_size
+        self.input = SplitLinear((stochastic_size, action_size), units)
+        self.after_input = after_linear(units, activation, norm)
+        self.cell = GRUCell(units, belief_size, norm)
+        self.prior_hidden = Linear(belief_size, units)
+        self.after_prior = after_linear(units, activation, norm)
+        self.prior_head = self.head(units, stochastic_size, min_stddev)
+        self.posterior_hidden = SplitLinear((belief_size, embedding_size), units)
+        self.after_posterior = after_linear(units, activation, norm)
+        self.posterior_head = self.head(units, stochastic_size, min_stddev)
+
+    def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
+        return self.input.part(1, action)
+
+    def project_embedding(self, embedding: Tensor) -> Tensor:  # noqa: D102
+        return self.posterior_hidden.part(1, embedding)
+
+    def advance(self, state: State, action: Tensor) -> Tensor:
+        """The belief h_t."""
+        x = self.after_input(self.input.part(0, state.sample) + action)
+        belief: Tensor = self.cell(x, state.belief)
+        return belief
+
+    def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
+        hidden = self.after_prior(self.prior_hidden(carry))
+        mean, stddev = self.prior_head(hidden)
+        return self.state(mean, stddev, noise, carry)
+
+    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
+        hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
+        mean, stddev = self.posterior_head(hidden)
+        return self.state(mean, stddev, noise, carry)
+
+    def state(
+        self, mean: Tensor, stddev: Tensor, noise: Tensor, belief: Tensor
+    ) -> State:
+        """The state with its sample."""
+        sample = mean + stddev * noise if self.noisy else mean
+        return State(mean, stddev, sample, belief)
+
+
+class RSSM(Recurrent):
+    """Recurrent state-space model: deterministic and stochastic (Eq. 4, Figure 2c)."""
+
+
+class RNN(Recurrent):
+    """Deterministic only (Figure 2a): the RSSM without noise, whose prior is trained.
+
+    The state is a point. As a Gaussian it has the smallest standard deviation that the
+    RSSM could have, so the divergence is the squared distance of the prior's point from
+    the posterior's, in nats: it trains the prior to give what planning feeds the GRU.
+
+    Differs from the released recipe, which is ``ReleasedRNN``.
+    """
+
+    head = PointHead
+    noisy = False
+
+
+class ReleasedRNN(Recurrent):
+    """Deterministic only, by the recipe of the released README (``mean_only``).
+
+    To follow it, give the divergence the weight 0. Then nothing trains the prior, and
+    what planning feeds the GRU is the output of a layer as it was initialised.
+    """
+
+    noisy = False
+
+
+class SSM(Dynamics):
+    """State-space model, stochastic only (Figure 2b; ``ssm`` in the released code).
+
+    p(s_t | s_t-1, a_t-1), and a posterior that reads the prior's moments and o_t. The
+    belief has width 0, whatever ``belief_size``: all memory is in the sample.
+    """
+
+    def __init__(
+        self,
+        action_size: int,
+        embedding_size: int,
+        *,
+        stochastic_size: int = 30,
+        belief_size: int = 0,
+        units: int = 200,
+        min_stddev: float = 0.1,
+        activation: Activation = "relu",
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        self.stochastic_size, self.belief_size = stochastic_size, 0
+        self.input = SplitLinear((stochastic_size, action_size), units)
+        self.after_input = after_linear(units, activation, norm)
+        self.prior_head = GaussianHead(units, stochastic_size, min_stddev)
+        self.posterior_hidden = SplitLinear(
+            (2 * stochastic_size, embedding_size), units
+        )
+        self.after_posterior = after_linear(units, activation, norm)
+        self.posterior_head = GaussianHead(units, stochastic_size, min_stddev)
+
+    def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
+        return self.input.part(1, action)
+
+    def project_embedding(self, embedding: Tensor) -> Tensor:  # noqa: D102
+        return self.posterior_hidden.part(1, embedding)
+
+    def advance(self, state: State, action: Tensor) -> Tensor:
+        """The prior's mean and standard deviation side by side."""
+        hidden = self.after_input(self.input.part(0, state.sample) + action)
+        return torch.cat(self.prior_head(hidden), dim=-1)
+
+    def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
+        mean, stddev = carry.chunk(2, dim=-1)
+        return State(mean, stddev, mean + stddev * noise, carry[..., :0])
+
+    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
+        hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
+        mean, stddev = self.posterior_head(hidden)
+        return State(mean, stddev, mean + stddev * noise, carry[..., :0])
