@@ -1,0 +1,38 @@
+"""Adam with the epsilon of TensorFlow 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+class Adam(torch.optim.Adam):
+    """Adam whose epsilon is added before the bias correction ("epsilon hat").
+
+    The step is lr * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps), as in Kingma and
+    Ba (2015), end of section 2, and in TensorFlow. PyTorch adds its epsilon to the
+    corrected root, so ours is divided by the correction, which makes early steps
+    smaller: with epsilon 1e-4 it counts 31.6 times as much at update 1 and 1.26 times
+    at update 1,000.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, eps: float
+    ) -> None:
+        super().__init__(parameters, lr=lr, eps=eps, fused=True)
+        self.epsilon_hat = eps
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of every parameter from its gradient."""
+        for group in self.param_groups:
+            group["eps"] = (
+                self.epsilon_hat / (1 - group["betas"][1] ** self._time()) ** 0.5
+            )
+        super().step(closure)
+
+    def _time(self) -> int:
+        """t, the number of the update that comes next, from 1."""
+        return 1 + next((int(state["step"]) for state in self.state.values()), 0)

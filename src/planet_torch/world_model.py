@@ -1,0 +1,95 @@
+"""The world model: encoder, latent dynamics, observation and reward heads."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from planet_torch.chunk import dequantise
+from planet_torch.dynamics import Dynamics, State
+from planet_torch.planners import ReturnFn
+
+
+class WorldModel(nn.Module):
+    """What PlaNet learns: p(s_t | ...), p(o_t | s_t), p(r_t | s_t) and q(s_t | ...).
+
+    Both heads are Gaussian with unit variance and give the mean. There is no way from
+    an observation to them but through the state.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        dynamics: Dynamics,
+        decoder: nn.Module,
+        reward: nn.Module,
+        *,
+        image_bits: int = 5,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dynamics = dynamics
+        self.decoder = decoder
+        self.reward = reward
+        self.image_bits = image_bits
+
+    def prepare(
+        self, observation: Shaped[Tensor, "*batch"], generator: torch.Generator
+    ) -> Tensor:
+        """Observations as the networks read them.
+
+        Images (..., H, W, C) uint8 become (..., C, H, W) with fresh dequantisation
+        noise; vectors stay as they are.
+        """
+        if observation.dtype == torch.uint8:
+            return dequantise(observation, self.image_bits, generator)
+        return observation.to(torch.float32)
+
+    def observe(
+        self,
+        observation: Float[Tensor, "B L *shape"],
+        action: Float[Tensor, "B L A"],
+        generator: torch.Generator,
+        state: State | None = None,
+    ) -> tuple[State, State]:
+        """Filter prepared observations; see ``Dynamics.observe``."""
+        noise = self.noise(2, *action.shape[:2], generator=generator)
+        return self.dynamics.observe(self.encoder(observation), action, noise, state)
+
+    def filter(
+        self,
+        state: State,
+        observation: Float[Tensor, "B *shape"],
+        action: Float[Tensor, "B A"],
+        generator: torch.Generator,
+    ) -> State:
+        """The posterior one decision after ``state``, given the action in between."""
+        posteriors, _ = self.observe(
+            observation[:, None], action[:, None], generator, state
+        )
+        return posteriors[:, 0]
+
+    def returns_from(self, state: State, generator: torch.Generator) -> ReturnFn:
+        """The imagined returns of action sequences that start in ``state`` (B, ...).
+
+        A return is the plain sum of the reward head's means over the states after each
+        action, one trajectory a candidate, all from the same sample (as reference).
+        """
+
+        def returns_of(actions: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:
+            batch, candidates, horizon, size = actions.shape
+            # Environment-major, like the actions: row b * J + j is candidate j of b.
+            start = state.map(lambda part: part.repeat_interleave(candidates, dim=0))
+            noise = self.noise(batch * candidates, horizon, generator=generator)
+            flat = actions.reshape(batch * candidates, horizon, size)
+            states = self.dynamics.imagine(start, flat, noise)
+            rewards = self.reward(states.features).squeeze(-1)
+            return rewards.sum(dim=-1).reshape(batch, candidates)
+
+        return returns_of
+
+    def noise(self, *batch: int, generator: torch.Generator) -> Tensor:
+        """Standard normal noise (*batch, S), for the samples of the dynamics."""
+        shape = (*batch, self.dynamics.stochastic_size)
+        return torch.randn(shape, generator=generator, device=generator.device)

@@ -1,0 +1,76 @@
+"""Adam is TensorFlow 1's, whose epsilon is not corrected for bias."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from planet_torch.optimiser import Adam
+
+LR, BETA1, BETA2 = 1e-3, 0.9, 0.999
+
+
+def adam_of_tensorflow(value, gradients, eps):
+    """lr_t = lr sqrt(1 - b2^t) / (1 - b1^t); value -= lr_t m / (sqrt(v) + eps)."""
+    m = v = np.zeros_like(value)
+    for t, gradient in enumerate(gradients, 1):
+        m = BETA1 * m + (1 - BETA1) * gradient
+        v = BETA2 * v + (1 - BETA2) * gradient**2
+        step = LR * np.sqrt(1 - BETA2**t) / (1 - BETA1**t)
+        value = value - step * m / (np.sqrt(v) + eps)
+    return value
+
+
+def run(optimiser, parameter, gradients):
+    for gradient in gradients:
+        parameter.grad = torch.as_tensor(gradient, dtype=torch.float32)
+        optimiser.step()
+    return parameter.detach().clone()
+
+
+@pytest.mark.parametrize("eps", [1e-4, 1e-8])
+def test_it_is_the_loop_of_tensorflow(eps):
+    # Gradients as small as the epsilon, where its place matters.
+    gradients = np.random.default_rng(0).normal(size=(40, 6)) * 10.0 ** -np.arange(6)
+    start = np.linspace(-1, 1, 6)
+    expected = adam_of_tensorflow(start, gradients, eps)
+    parameter = nn.Parameter(torch.as_tensor(start, dtype=torch.float32))
+    ours = run(Adam([parameter], LR, eps), parameter, gradients)
+    assert_close(ours.double(), torch.as_tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_it_is_not_the_adam_of_pytorch():
+    """The first step with gradient 1e-4: lr / (1 + 31.6) and not lr / (1 + 1)."""
+    steps = []
+    for kind in (Adam, torch.optim.Adam):
+        parameter = nn.Parameter(torch.zeros(1))
+        run(kind([parameter], lr=LR, eps=1e-4), parameter, [np.array([1e-4])])
+        steps.append(-parameter.item())
+    assert steps == pytest.approx([LR / (1 + 1000**0.5), LR / 2], rel=1e-4)
+
+
+def test_a_saved_optimiser_goes_on_to_the_same_bits():
+    gradients = np.random.default_rng(1).normal(size=(10, 3)) * 1e-4
+    whole = nn.Parameter(torch.ones(3))
+    expected = run(Adam([whole], LR, 1e-4), whole, gradients)
+    cut = nn.Parameter(torch.ones(3))
+    first = Adam([cut], LR, 1e-4)
+    run(first, cut, gradients[:4])
+    second = Adam([cut], LR, 1e-4)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert torch.equal(run(second, cut, gradients[4:]), expected)
+
+
+def test_the_time_is_that_of_the_optimiser_where_a_parameter_had_no_gradient_at_first():
+    """As TensorFlow, whose powers of the betas are one for all parameters."""
+    late, early = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimiser = Adam([late, early], LR, 1e-4)
+    gradients = np.full((8, 1), 1e-4)
+    run(optimiser, early, gradients[:5])
+    late.grad = torch.full((1,), 1e-4)
+    run(optimiser, early, gradients[5:])
+    alone = nn.Parameter(torch.zeros(1))
+    assert torch.equal(early.detach(), run(Adam([alone], LR, 1e-4), alone, gradients))

@@ -1,0 +1,109 @@
+"""Imagined returns, filtering, and what the model reads."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.testing import assert_close
+
+from planet_torch.dynamics import State
+from toy_models import counting_model, gaussian, small_images, small_model, stream
+
+
+def certain(*values):
+    return gaussian(torch.tensor(values)[:, None])
+
+
+def test_a_return_is_the_plain_sum_of_the_predicted_rewards():
+    """From 100, actions 1, 2, 4: states 101, 103, 107, whose rewards sum to 311."""
+    returns_of = counting_model().returns_from(certain(100), stream())
+    actions = torch.tensor([1.0, 2.0, 4.0]).reshape(1, 1, 3, 1)
+    assert returns_of(actions).tolist() == [[311.0]]
+
+
+def test_each_candidate_starts_in_the_state_of_its_own_environment():
+    """The released code repeats states and actions in different orders."""
+    returns_of = counting_model().returns_from(certain(100, 200), stream())
+    actions = torch.tensor([[1.0, 2, 4], [10, 20, 40]])[..., None, None]
+    assert returns_of(actions).tolist() == [[101, 102, 104], [210, 220, 240]]
+
+
+@settings(max_examples=5)
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4))
+def test_environments_planned_for_together_are_as_one_by_one(batch, candidates, length):
+    model = small_model()
+    # Make samples certain, so that the order in which noise is drawn is no matter.
+    for head in (model.dynamics.prior_head, model.dynamics.posterior_head):
+        head.min_stddev = 0.0
+        nn.init.zeros_(head.stddev.weight)
+        nn.init.constant_(head.stddev.bias, -200.0)
+    observation = model.prepare(small_images(batch), stream())
+    start = model.filter(
+        model.dynamics.initial(batch), observation, torch.zeros(batch, 2), stream()
+    )
+    actions = torch.randn(batch, candidates, length, 2, generator=stream(1))
+    together = model.returns_from(start, stream())(actions)
+    assert together.shape == (batch, candidates)
+    for b in range(batch):
+        for j in range(candidates):
+            returns_of = model.returns_from(start[b : b + 1], stream())
+            alone = returns_of(actions[b : b + 1, j : j + 1])
+            assert_close(together[b, j], alone[0, 0])
+
+
+def test_candidates_share_the_start_sample_but_not_the_noise_after_it():
+    model = small_model()
+    state = State(
+        torch.zeros(1, 3), torch.ones(1, 3), torch.ones(1, 3), torch.zeros(1, 4)
+    )
+    starts = []
+    advance = model.dynamics.advance
+    model.dynamics.advance = lambda state, action: (
+        starts.append(state.sample) or advance(state, action)
+    )
+    returns = model.returns_from(state, stream())(torch.zeros(1, 6, 2, 2))
+    assert_close(starts[0], torch.ones(6, 3))  # the sample, not the mean
+    assert len(returns.unique()) == 6
+
+
+def test_filtering_step_by_step_gives_the_states_of_the_chunk():
+    """Observation and noise of one row each; the action led to that observation."""
+    model = counting_model()
+    rows = torch.tensor([100.0, 200, 300]).reshape(1, 3, 1)
+    posteriors, priors = model.observe(
+        rows, torch.tensor([0.0, 1, 2]).reshape(1, 3, 1), stream()
+    )
+    assert posteriors.sample.flatten().tolist() == [100, 200, 300]
+    assert priors.sample.flatten().tolist() == [0, 101, 202]
+    state = model.filter(priors[:, 2], rows[:, 0], torch.ones(1, 1), stream())
+    assert state.sample.tolist() == [[100]]
+
+
+def test_filter_is_observe_of_one_row():
+    model = small_model()
+    observation, action = model.prepare(small_images(4), stream()), torch.randn(4, 2)
+    before = model.dynamics.initial(4)
+    state = model.filter(before, observation, action, stream(5))
+    posteriors, _ = model.observe(observation[:, None], action[:, None], stream(5))
+    assert_close(state.features, posteriors.features[:, 0])
+
+
+@pytest.mark.parametrize("bits", [1, 5, 8])
+def test_images_are_read_with_the_models_bits_and_fresh_noise(bits):
+    model, generator = small_model(bits=bits), stream()
+    first, second = (model.prepare(small_images(2, 3), generator) for _ in range(2))
+    assert first.shape == (2, 3, 3, 16, 16)
+    assert 0 < (first - second).abs().max() < 2.0**-bits
+    assert (first - second).ne(0).float().mean() > 0.99
+
+
+def test_vectors_are_read_as_they_are():
+    vector = torch.randn(2, 3, 5, dtype=torch.float64)
+    assert torch.equal(small_model().prepare(vector, stream()), vector.float())
+
+
+def test_there_is_no_way_to_the_heads_but_through_the_state():
+    model = small_model()
+    assert model.decoder.dense.in_features == model.dynamics.feature_size
+    assert model.reward[0].in_features == model.dynamics.feature_size
