@@ -1,0 +1,126 @@
+"""Environments: ``make`` one by its name; ``tasks`` are the names of the suite."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium
+
+from planet_torch.envs.dm_control import EPISODE_STEPS, DmControl, Task, suite_tasks
+from planet_torch.envs.wrappers import (
+    Env,
+    FlatState,
+    PaddedActions,
+    Pixels,
+    RepeatActions,
+    UnitActions,
+)
+
+__all__ = ["PaddedActions", "Task", "make", "tasks"]
+
+RENDERERS = ("raycast", "gl")
+OBSERVATIONS = ("pixels", "state")
+
+
+def tasks() -> tuple[Task, ...]:
+    """The tasks of the DeepMind Control Suite, as ``make`` names them."""
+    return suite_tasks()
+
+
+def make(
+    name: str,
+    *,
+    image_size: int = 64,
+    renderer: str = "raycast",
+    camera: int | str = 0,
+    action_repeat: int | None = None,
+    observation: str = "pixels",
+    time_limit: int = EPISODE_STEPS,
+) -> Env:
+    """Make an environment with actions in [-1, 1] and pixels or a vector to observe.
+
+    Observations are uint8 (image_size, image_size, 3), or float32 (n,). Rewards are
+    summed over the action repeat. A seed given to ``reset`` determines the episode.
+
+    Args:
+        name: ``dmc/<domain>-<task>`` of the DeepMind Control Suite, ``gym/<id>`` of
+            Gymnasium, or ``package.module:factory``, where ``factory()`` returns a
+            ``gymnasium.Env`` made with ``render_mode="rgb_array"``.
+        image_size: of the square picture, in pixels.
+        renderer: ``raycast`` (no OpenGL) or ``gl`` (dm_control's own pixels); dmc only.
+        camera: number or name of the camera; dmc only.
+        action_repeat: control steps per decision; by default the paper's for dmc, or 1.
+        observation: ``pixels`` or ``state``.
+        time_limit: control steps after which an episode is truncated.
+
+    Raises:
+        ValueError: for an unknown name or option.
+        ImportError: if what the environment needs is not installed.
+    """
+    _expect("renderer", renderer, RENDERERS)
+    _expect("observation", observation, OBSERVATIONS)
+    default = _default_repeat(name)
+    repeat = default if action_repeat is None else action_repeat
+    _expect_positive(image_size=image_size, action_repeat=repeat, time_limit=time_limit)
+    if repeat > time_limit:
+        raise ValueError(
+            f"action_repeat (={repeat}) exceeds time_limit (={time_limit})"
+        )
+    source, _, rest = name.partition("/")
+    if source == "dmc":
+        domain, _, task = rest.partition("-")
+        env: Env = DmControl(
+            domain, task, image_size=image_size, renderer=renderer, camera=camera
+        )
+    else:
+        mode = "rgb_array" if observation == "pixels" else None
+        env = _registered(rest, mode) if source == "gym" else _own(name)
+    env = RepeatActions(UnitActions(env), repeat, time_limit)
+    return Pixels(env, image_size) if observation == "pixels" else FlatState(env)
+
+
+def _default_repeat(name: str) -> int:
+    """The action repeat of a suite task, which has to exist, or else 1."""
+    if not name.startswith("dmc/"):
+        return 1
+    known = {task.name: task.action_repeat for task in tasks()}
+    _expect("task", name, known)
+    return known[name]
+
+
+def _registered(identifier: str, render_mode: str | None) -> Env:
+    """An environment of Gymnasium's registry."""
+    try:
+        return gymnasium.make(identifier, render_mode=render_mode)
+    except gymnasium.error.UnregisteredEnv as error:
+        raise ValueError(f"no task 'gym/{identifier}': {error}") from error
+
+
+def _own(name: str) -> Env:
+    """What the user's own factory returns."""
+    module, colon, factory = name.partition(":")
+    if not colon:
+        _expect("task", name, [task.name for task in tasks()])
+    place = importlib.import_module(module)
+    _expect(f"factory in {module}", factory, dir(place))
+    env = getattr(place, factory)()
+    if not isinstance(env, gymnasium.Env):
+        raise ValueError(f"{name} returned {env!r}, which is not a gymnasium.Env")
+    return env
+
+
+def _expect_positive(**options: Any) -> None:
+    for option, value in options.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{option} (={value!r}) must be a positive whole number")
+
+
+def _expect(what: str, value: str, allowed: Iterable[str]) -> None:
+    allowed = list(allowed)
+    if value not in allowed:
+        near = difflib.get_close_matches(value, allowed, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {allowed}"
+        raise ValueError(f"no {what} {value!r}; {hint}")

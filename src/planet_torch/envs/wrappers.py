@@ -1,0 +1,185 @@
+"""What turns any continuous-action Gymnasium environment into one PlaNet can learn.
+
+Actions in [-1, 1], held for several control steps whose rewards are summed; images of
+one size, or one flat vector, as observations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.utils import RecordConstructorArgs
+from jaxtyping import Float, Float32, Float64, UInt8
+
+TOLERANCE = 1e-3  # how far an action may leave its bounds by rounding; clipped
+
+Env = gymnasium.Env[Any, Any]
+Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
+
+
+def unit_box(size: int) -> Box:
+    """The action space [-1, 1] of that many dimensions."""
+    return Box(-1.0, 1.0, (size,), np.float32)
+
+
+class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Actions in [-1, 1], flat, mapped linearly to the bounds of the environment.
+
+    A dimension without bounds gets the action as it is. An action up to ``TOLERANCE``
+    beyond [-1, 1] is clipped; further, NaN, or of another shape, is a ValueError.
+    """
+
+    def __init__(self, env: Env) -> None:
+        """Wrap an environment whose action space is a Box, or raise ValueError."""
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        space = env.action_space
+        if not isinstance(space, Box) or not np.issubdtype(space.dtype, np.floating):
+            raise ValueError(
+                f"actions must be continuous (a Box of floats), not {space}"
+            )
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        bounded = np.maximum(np.abs(low), np.abs(high)) < 1e9  # lqr: 1e10 is no bound
+        low, high = np.where(bounded, low, -1), np.where(bounded, high, 1)
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self._shape, self._dtype = space.shape, space.dtype
+        self.action_space = unit_box(int(np.prod(space.shape)))
+
+    def action(self, action: Any) -> Float[np.ndarray, "..."]:
+        """The action in the environment's own units."""
+        return self.in_own_units(checked_action(action, self.action_space.shape))
+
+    def in_own_units(
+        self, unit: Float[np.ndarray, "*batch A"]
+    ) -> Float[np.ndarray, "..."]:
+        """Actions of [-1, 1] in the environment's own units and shape, unchecked."""
+        unit = unit.reshape(*unit.shape[:-1], *self._shape)
+        return (self._centre + self._half * unit).astype(self._dtype)
+
+
+def checked_action(
+    action: Any, shape: tuple[int, ...] | None
+) -> Float64[np.ndarray, "A"]:
+    """The action as float64 in [-1, 1], or a ValueError that says what is wrong."""
+    given = np.asarray(action, np.float64)
+    if given.shape != shape:
+        raise ValueError(
+            f"action has shape {given.shape}, the environment's is {shape}"
+        )
+    if not np.isfinite(given).all():
+        raise ValueError(f"action {given} is not finite")
+    if np.abs(given).max(initial=0) > 1 + TOLERANCE:
+        raise ValueError(f"action {given} is out of [-1, 1]; clip it before the step")
+    return given.clip(-1, 1)
+
+
+class RepeatActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Hold each action for several control steps, and sum their rewards.
+
+    The episode is truncated after the last whole decision within ``time_limit`` control
+    steps, and earlier where the environment ends it itself.
+    """
+
+    def __init__(self, env: Env, repeat: int, time_limit: int) -> None:
+        """Repeat each action ``repeat`` times."""
+        RecordConstructorArgs.__init__(self, repeat=repeat, time_limit=time_limit)
+        super().__init__(env)
+        self.action_repeat, self.time_limit = repeat, time_limit
+        self._decisions = 0
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        self._decisions = 0
+        return self.env.reset(**options)
+
+    def step(self, action: Any) -> Step:
+        """One decision."""
+        total = 0.0
+        for _ in range(self.action_repeat):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        self._decisions += 1
+        timeout = self._decisions >= self.time_limit // self.action_repeat
+        return observation, total, terminated, truncated or timeout, info
+
+
+class Pixels(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Observe the rendered picture, (size, size, 3) uint8, and not the state."""
+
+    def __init__(self, env: Env, size: int) -> None:
+        """Wrap an environment with ``render_mode="rgb_array"``, or raise ValueError."""
+        RecordConstructorArgs.__init__(self, size=size)
+        super().__init__(env)
+        if env.render_mode != "rgb_array":
+            raise ValueError(
+                f"pixels need render_mode='rgb_array', not {env.render_mode!r}; "
+                "or ask for observation='state'"
+            )
+        self.size = size
+        self.observation_space = Box(0, 255, (size, size, 3), np.uint8)
+
+    def observation(self, observation: Any) -> UInt8[np.ndarray, "size size 3"]:
+        """The picture in place of the observation."""
+        del observation
+        return resized(np.asarray(self.env.render()), self.size)
+
+
+def resized(
+    image: UInt8[np.ndarray, "height width 3"], size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """The whole picture squeezed to a square, each pixel the mean of what it covers."""
+    if image.shape[:2] == (size, size):
+        return image
+    from PIL import Image
+
+    small = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
+    return np.asarray(small)
+
+
+class FlatState(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Observe the environment's own observation as one float32 vector."""
+
+    def __init__(self, env: Env) -> None:
+        """Wrap an environment whose observations can be flattened."""
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        space = gymnasium.spaces.flatten_space(env.observation_space)
+        if not isinstance(space, Box):
+            raise ValueError(f"{env.observation_space} does not flatten to a vector")
+        self.observation_space = Box(-np.inf, np.inf, space.shape, np.float32)
+
+    def observation(self, observation: Any) -> Float32[np.ndarray, "n"]:
+        """The observation as a vector."""
+        space = self.env.observation_space
+        return np.asarray(gymnasium.spaces.flatten(space, observation), np.float32)
+
+
+class PaddedActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
+    """Take actions of a common size, so that one agent can act in every task.
+
+    The environment uses the first dimensions, and ignores the rest (as reference:
+    one agent on all tasks).
+    """
+
+    def __init__(self, env: Env, size: int) -> None:
+        """Pad to ``size`` dimensions, or raise ValueError where that is too few."""
+        RecordConstructorArgs.__init__(self, size=size)
+        super().__init__(env)
+        shape = env.action_space.shape
+        assert shape is not None
+        assert len(shape) == 1
+        if shape[0] > size:
+            raise ValueError(
+                f"size (={size}) is less than the {shape[0]} actions needed"
+            )
+        self._used = shape[0]
+        self.action_space = unit_box(size)
+
+    def action(self, action: Any) -> Float64[np.ndarray, "A"]:
+        """The dimensions that the environment uses."""
+        return checked_action(action, self.action_space.shape)[: self._used]
