@@ -1,0 +1,256 @@
+"""What a run reports: JSON lines always, and whatever else listens.
+
+A line of ``metrics.jsonl`` is a flat object: its kind, the four counters, the values,
+and last the time, which is the only part that two equal runs do not share.
+
+    {"kind": "collect", "environment_steps": 6000, "decisions": 750, "updates": 100,
+     "episodes": 6, "return": 281.5, "time": 41.203}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, SupportsFloat, runtime_checkable
+
+import numpy as np
+
+Value = float | list[float]
+
+
+@dataclass(frozen=True)
+class Counters:
+    """How far a run is; never one "step".
+
+    Attributes:
+        environment_steps: control steps of the simulator, seed episodes included, but
+            not those of evaluation.
+        decisions: environment steps / action repeat.
+        updates: of the parameters.
+        episodes: collected, seed episodes included.
+    """
+
+    environment_steps: int = 0
+    decisions: int = 0
+    updates: int = 0
+    episodes: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line.
+
+    Attributes:
+        kind: what was measured: "fit", "collect" or "evaluate" in training.
+        counters: when it was measured.
+        values: numbers, or lists of numbers such as the returns of an evaluation.
+        time: seconds that the run has been running, without the pauses between its
+            resumptions.
+    """
+
+    kind: str
+    counters: Counters
+    values: Mapping[str, Value]
+    time: float
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The values that are single numbers."""
+        return {k: v for k, v in self.values.items() if isinstance(v, float)}
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Something else that wants the records, such as TensorBoard."""
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+
+    def close(self) -> None:
+        """Finish; nothing is written afterwards."""
+
+
+@runtime_checkable
+class Progress(Sink, Protocol):
+    """A sink for a person who waits, who also learns what is going on in between."""
+
+    def recall(self, records: Sequence[Record]) -> None:
+        """Take the records of the run so far, when it is resumed."""
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Begin a part of the run that takes ``total`` of ``unit``."""
+
+    def advance(self, count: int) -> None:
+        """Count so many units of the phase as done."""
+
+
+class Silent:
+    """The progress display of nobody."""
+
+    def write(self, record: Record) -> None:
+        """Ignore it."""
+
+    def recall(self, records: Sequence[Record]) -> None:
+        """Ignore them."""
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Ignore it."""
+
+    def advance(self, count: int) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Reporter:
+    """Writes the metrics of one run to its file, and passes them on.
+
+        with Reporter(run / "metrics.jsonl", progress=progress) as reporter:
+            reporter.phase("fit", 100, "updates")
+            for _ in range(100):
+                loss = update()
+                reporter.advance()
+            reporter.log("fit", {"loss": loss}, counters)
+
+    Args:
+        path: the file. Each line is handed to the system at once, so that only a power
+            cut can lose lines that `mark` has not counted.
+        sinks: who else gets the records.
+        progress: who shows them, and the phases, while one waits.
+        resume: how many lines to keep, as `mark` said at the checkpoint. Without it
+            the run is new.
+
+    Raises:
+        FileExistsError: if the run is new, but its file is there.
+        ValueError: if there are fewer lines than are to be kept.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sinks: Sequence[Sink] = (),
+        progress: Progress | None = None,
+        resume: int | None = None,
+    ) -> None:
+        self._progress = progress or Silent()
+        self._sinks = [self._progress, *sinks]
+        kept = [] if resume is None else _keep(Path(path), resume)
+        mode = "x" if resume is None else "a"
+        self._file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115
+        self._lines = len(kept)
+        self._start = time.monotonic() - (kept[-1].time if kept else 0.0)
+        self._progress.recall(kept)
+
+    def log(
+        self,
+        kind: str,
+        values: Mapping[str, SupportsFloat | Sequence[SupportsFloat]],
+        counters: Counters,
+    ) -> None:
+        """Record numbers or sequences of numbers, and where the run is.
+
+        What is not finite becomes null in the file, as JSON has no NaN.
+
+        Raises:
+            ValueError: if a value has the name of a counter, "kind" or "time".
+        """
+        plain = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
+        record = Record(kind, counters, plain, round(self.seconds, 3))
+        self._file.write(_line(record))
+        self._file.flush()
+        self._lines += 1
+        for sink in self._sinks:
+            sink.write(record)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been running, without pauses between resumptions."""
+        return time.monotonic() - self._start
+
+    def phase(self, name: str, total: int, unit: str) -> None:
+        """Begin a part of the run, for example ``("fit", 100, "updates")``."""
+        self._progress.phase(name, total, unit)
+
+    def advance(self, count: int = 1) -> None:
+        """Count so many units of the phase as done."""
+        self._progress.advance(count)
+
+    def mark(self) -> int:
+        """Bring all lines to the disk; their number, to be stored in a checkpoint."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._lines
+
+    def close(self) -> None:
+        """Close the file and the sinks."""
+        self._file.close()
+        for sink in self._sinks:
+            sink.close()
+
+    def __enter__(self) -> Reporter:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def read_metrics(path: str | os.PathLike[str], kind: str | None = None) -> list[Record]:
+    """The records of a run, or those of one kind; a torn last line is no record.
+
+    What was not finite is read back as NaN.
+    """
+    with Path(path).open(encoding="utf-8") as file:
+        records = [_parse(line) for line in file if line.endswith("\n")]
+    return [record for record in records if kind in (None, record.kind)]
+
+
+def _keep(path: Path, lines: int) -> list[Record]:
+    """Cut the file after so many lines, and read these."""
+    with path.open("r+b") as file:
+        whole = [line for line in file if line.endswith(b"\n")]
+        if len(whole) < lines:
+            raise ValueError(
+                f"{path} has {len(whole)} lines, not {lines} to go on after"
+            )
+        file.truncate(sum(map(len, whole[:lines])))
+    return [_parse(line) for line in whole[:lines]]
+
+
+def _line(record: Record) -> str:
+    """The record as one line of JSON."""
+    head = {"kind": record.kind, **asdict(record.counters)}
+    taken = record.values.keys() & {*head, "time"}
+    if taken:
+        raise ValueError(f"values named {sorted(taken)} would hide those of the line")
+    values = {name: _nulled(value) for name, value in record.values.items()}
+    return json.dumps({**head, **values, "time": record.time}, allow_nan=False) + "\n"
+
+
+def _parse(line: str | bytes) -> Record:
+    """The record that `_line` wrote."""
+    values = json.loads(line)
+    kind, seconds = values.pop("kind"), values.pop("time")
+    counters = Counters(**{f.name: values.pop(f.name) for f in fields(Counters)})
+    values = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
+    return Record(kind, counters, values, seconds)
+
+
+def _nulled(value: Value) -> object:
+    """The value with None in place of what is not finite."""
+    if isinstance(value, list):
+        return [_nulled(part) for part in value]
+    return value if math.isfinite(value) else None
