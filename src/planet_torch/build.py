@@ -1,0 +1,270 @@
+"""From a config to the parts of a run. Besides the trainer, nothing else reads it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+from gymnasium.vector import SyncVectorEnv
+from torch import nn
+
+from planet_torch.agent import PlanetAgent
+from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
+from planet_torch.envs import make
+from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
+from planet_torch.objectives import (
+    Divergence,
+    GlobalPrior,
+    Observation,
+    Reward,
+    RewardOvershooting,
+    Term,
+)
+from planet_torch.optimiser import Adam
+from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
+from planet_torch.planners import CEM, Planner
+from planet_torch.world_model import WorldModel
+
+DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN]] = {
+    "rssm": RSSM,
+    "ssm": SSM,
+    "rnn": RNN,
+    "rnn-released": ReleasedRNN,
+}
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What a model must know of an environment.
+
+    Attributes:
+        observation: the shape of one observation; three axes are a picture.
+        action_size: A.
+        action_repeat: environment steps a decision.
+        decisions: the most decisions that an episode has.
+    """
+
+    observation: tuple[int, ...]
+    action_size: int
+    action_repeat: int
+    decisions: int
+
+
+def prepare_torch(config: Config) -> None:
+    """Use as many threads as the config says, and see that its device is there.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    try:
+        torch.zeros((), device=config.train.device)
+    # What torch raises for a device that is unknown, not compiled in or not plugged in.
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"train.device (={config.train.device!r}) cannot be used: {reason}"
+        ) from error
+
+
+def check(config: Config) -> None:
+    """Raise what building the parts of a run raises, before there is a run.
+
+    Raises:
+        ValueError: if an option, or two together, cannot be.
+        ImportError: if what the environment needs is not installed.
+    """
+    prepare_torch(config)
+    with closing(environments(config, 1)) as envs:
+        of = spaces(envs)
+    _check_lengths(config, of.decisions)
+    planner(config)
+    world_model(config, of)
+
+
+def _check_lengths(config: Config, decisions: int) -> None:
+    """Raise ValueError if a part is longer than the whole that it is cut from."""
+    train, terms = config.train, config.objective
+    if train.chunk > decisions + 1:
+        raise ValueError(
+            f"train.chunk (={train.chunk}) is more than the {decisions + 1} rows of an "
+            "episode; lower it, or lower env.action_repeat"
+        )
+    for name, allowed in (
+        ("overshooting", train.chunk),
+        ("observation_overshooting", train.chunk),
+        ("reward_overshooting", train.chunk - 1),
+    ):
+        if getattr(terms, name) > allowed:
+            raise ValueError(
+                f"objective.{name} (={getattr(terms, name)}) must be at most {allowed} "
+                f"for chunks of train.chunk (={train.chunk}) rows"
+            )
+    if train.episodes <= train.seed_episodes:
+        raise ValueError(
+            f"train.episodes (={train.episodes}) includes the seed episodes, so it "
+            f"must be more than train.seed_episodes (={train.seed_episodes})"
+        )
+
+
+def environments(config: Config, count: int) -> SyncVectorEnv:
+    """``count`` environments of the task, stepped together."""
+    make_one = partial(make, config.task, **asdict(config.env))
+    return SyncVectorEnv([make_one] * count)
+
+
+def spaces(envs: SyncVectorEnv) -> Spaces:
+    """The spaces of environments that ``environments`` made."""
+    observation, action = envs.single_observation_space, envs.single_action_space
+    assert observation.shape is not None and action.shape is not None  # noqa: PT018
+    repeat = envs.envs[0].get_wrapper_attr("action_repeat")
+    limit = envs.envs[0].get_wrapper_attr("time_limit")
+    return Spaces(observation.shape, action.shape[0], repeat, limit // repeat)
+
+
+def world_model(config: Config, spaces: Spaces) -> WorldModel:
+    """The world model for an environment's spaces."""
+    model = config.model
+    style = _style(model)
+    encoder, embedding_size = _encoder(model, spaces.observation)
+    dynamics = DYNAMICS[model.dynamics](
+        spaces.action_size,
+        embedding_size,
+        stochastic_size=model.stochastic_size,
+        belief_size=model.belief_size,
+        units=model.units,
+        min_stddev=model.min_stddev,
+        **style,
+    )
+    features = dynamics.feature_size
+    decoder = _decoder(model, features, spaces.observation)
+    reward = MLP(
+        features, 1, layers=model.reward_layers, units=model.reward_units, **style
+    )
+    built = WorldModel(encoder, dynamics, decoder, reward, image_bits=model.image_bits)
+    return built.to(config.train.device)
+
+
+def _encoder(model: ModelConfig, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+    """The encoder of pictures or vectors, and the width of its embeddings."""
+    style = _style(model)
+    if len(shape) == 3:
+        encoder = ConvEncoder(_channels_first(shape), width=model.width, **style)
+        return encoder, encoder.embedding_size
+    mlp = MLP(shape[0], model.units, layers=2, units=model.units, **style)
+    return mlp, model.units
+
+
+def _decoder(model: ModelConfig, features: int, shape: tuple[int, ...]) -> nn.Module:
+    """The decoder to pictures or vectors."""
+    style = _style(model)
+    if len(shape) == 3:
+        return ConvDecoder(features, _channels_first(shape), width=model.width, **style)
+    return MLP(features, shape[0], layers=2, units=model.units, **style)
+
+
+def _style(model: ModelConfig) -> Style:
+    return {"activation": model.activation, "norm": model.norm}
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    height, width, channels = shape
+    return channels, height, width
+
+
+def objective_terms(config: Config) -> list[Term]:
+    """The terms of the loss.
+
+    Raises:
+        ValueError: if a distance to predict ahead does not fit in a chunk.
+    """
+    weights = config.objective
+    _check_distances(weights, config.train.chunk)
+    terms: list[Term] = [
+        Observation(weights.observation_weight, weights.decoded),
+        Reward(weights.reward_weight),
+        _divergence(weights),
+    ]
+    if weights.reward_overshooting:
+        terms.append(
+            RewardOvershooting(
+                weights.reward_overshooting_weight,
+                weights.reward_overshooting,
+                weights.reward_overshooting_starts,
+            )
+        )
+    if weights.observation_overshooting:
+        terms.append(
+            ObservationOvershooting(
+                weights.observation_overshooting,
+                weights.observation_overshooting_decoded,
+                weights.observation_overshooting_weight,
+            )
+        )
+    if weights.global_prior_weight:
+        terms.append(GlobalPrior(weights.global_prior_weight))
+    return terms
+
+
+def _check_distances(weights: ObjectiveConfig, chunk: int) -> None:
+    """Refuse to predict further ahead than a chunk is long, before anything is run."""
+    distances = {
+        "overshooting": weights.overshooting,
+        "observation_overshooting": weights.observation_overshooting,
+        "reward_overshooting": weights.reward_overshooting + 1,
+    }
+    for name, rows in distances.items():
+        if rows > chunk:
+            raise ValueError(
+                f"objective.{name} needs chunks of {rows} rows, but train.chunk is "
+                f"{chunk}; lower the one or raise the other"
+            )
+
+
+def _divergence(weights: ObjectiveConfig) -> Term:
+    """The divergence from the priors, one step ahead or up to D."""
+    if not weights.overshooting:
+        return Divergence(weights.kl_weight, weights.free_nats, weights.kl_balance)
+    further = [weights.overshooting_weight] * (weights.overshooting - 1)
+    betas = [weights.kl_weight, *further]
+    return LatentOvershooting(betas, weights.free_nats, weights.kl_balance)
+
+
+def optimiser(config: Config, model: WorldModel) -> Adam:
+    """One optimiser over the whole world model."""
+    adam = config.optimiser
+    return Adam(model.parameters(), lr=adam.learning_rate, eps=adam.epsilon)
+
+
+def planner(config: Config) -> Planner:
+    """The planner that takes every decision."""
+    search = config.planner
+    return CEM(
+        horizon=search.horizon,
+        candidates=search.candidates,
+        elites=search.elites,
+        iterations=search.iterations,
+        warm_start=search.warm_start,
+    )
+
+
+def agent(
+    config: Config,
+    spaces: Spaces,
+    model: WorldModel,
+    generator: torch.Generator,
+    exploration: float = 0.0,
+) -> PlanetAgent:
+    """The agent that plans in a world model."""
+    return PlanetAgent(
+        model,
+        planner(config),
+        spaces.observation,
+        spaces.action_size,
+        generator,
+        exploration,
+    )

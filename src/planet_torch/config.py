@@ -1,0 +1,313 @@
+"""Configuration: frozen dataclasses, checked when they are made.
+
+The defaults are the preset ``paper``: the constants of the released code's last version
+with the numbers of the camera-ready paper.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option may be; never NaN or an infinity.
+
+    Attributes:
+        low: the smallest.
+        high: the largest.
+        above: whether ``low`` itself is excluded.
+    """
+
+    low: int | float
+    high: int | float = math.inf
+    above: bool = False
+
+    def __contains__(self, value: int | float) -> bool:
+        """Whether the value is allowed."""
+        if not math.isfinite(value) or (self.above and value == self.low):
+            return False
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        """What is allowed, in words."""
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        return low + (f" and at most {self.high:g}" if self.high < math.inf else "")
+
+
+Count = Annotated[int, Range(1)]
+Whole = Annotated[int, Range(0)]
+Weight = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1, above=True)]
+Seed = Annotated[int, Range(0, 2**63 - 1)]
+
+
+class Options:
+    """A group of options that are checked when it is made."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if a number is out of its range."""
+        group = type(self).__name__.removesuffix("Config").lower()
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            for allowed in _ranges(hint):
+                if value is not None and value not in allowed:
+                    option = f"{group}.{name}".lstrip(".")
+                    raise ValueError(f"{option} (={value!r}) must be {allowed}")
+
+
+def _ranges(hint: Any) -> Iterator[Range]:
+    """The ranges in an annotation, wherever in it."""
+    yield from (
+        part for part in getattr(hint, "__metadata__", ()) if isinstance(part, Range)
+    )
+    for part in get_args(hint):
+        yield from _ranges(part)
+
+
+@dataclass(frozen=True)
+class EnvConfig(Options):
+    """The environment, beyond its name."""
+
+    image_size: Count = 64
+    """Height and width of the pictures."""
+    renderer: Literal["raycast", "gl"] = "raycast"
+    """raycast needs no OpenGL; gl gives dm_control's own pixels, as in the paper."""
+    camera: Whole = 0
+    """The number of the camera."""
+    action_repeat: Count | None = None
+    """Environment steps a decision; None is the task's own, as in the paper."""
+    observation: Literal["pixels", "state"] = "pixels"
+    """state gives the task's own vector in place of pictures."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(Options):
+    """The world model."""
+
+    dynamics: Literal["rssm", "ssm", "rnn", "rnn-released"] = "rssm"
+    """The latent dynamics: both parts, stochastic only, deterministic only (as trained
+    here, or by the released recipe, which also wants kl_weight 0)."""
+    stochastic_size: Count = 30
+    """Width of the stochastic state."""
+    belief_size: Count = 200
+    """Width of the deterministic belief."""
+    units: Count = 200
+    """Width of the hidden layers of the dynamics."""
+    min_stddev: Positive = 0.1
+    """Added to every standard deviation of the state."""
+    width: Count = 32
+    """Channels of the first convolution; each further one has twice as many."""
+    reward_layers: Whole = 3
+    """Hidden layers of the reward head; the paper's text says 2."""
+    reward_units: Count = 300
+    """Their width; the paper's text says 200."""
+    activation: Literal["relu", "elu", "silu"] = "relu"
+    """What follows each hidden layer."""
+    norm: Literal["none", "layer"] = "none"
+    """layer puts layer normalisation before each activation."""
+    image_bits: Annotated[int, Range(1, 8)] = 5
+    """Bits a colour channel that the model sees."""
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig(Options):
+    """The terms of the bound, in nats."""
+
+    observation_weight: Weight = 1.0
+    """Weight of the observation term; smaller pictures want more."""
+    decoded: Share = 1.0
+    """Share of the rows that is decoded, drawn at random for each update."""
+    reward_weight: Weight = 10.0
+    """Weight of the reward term; 10 is in the released code, not in the paper."""
+    reward_overshooting: Whole = 0
+    """D, how many steps ahead rewards are predicted open loop; 0 is off."""
+    reward_overshooting_weight: Weight = 100.0
+    """Weight of these predictions."""
+    reward_overshooting_starts: Count = 4
+    """Rows of each chunk from which they start."""
+    kl_weight: Weight = 1.0
+    """Weight of the divergence of the posterior from the prior."""
+    free_nats: Weight = 3.0
+    """Nats of divergence that a row has for nothing."""
+    kl_balance: Share | None = None
+    """Share of the divergence's gradient that moves the prior; None is plain."""
+    overshooting: Whole = 0
+    """D, the distances of latent overshooting; 0 is the one-step bound. The divergences
+    of all distances, each with its weight, are summed and divided by D (Eq. 7)."""
+    overshooting_weight: Weight = 1.0
+    """beta, the weight of each distance above 1; kl_weight is that of distance 1."""
+    observation_overshooting: Whole = 0
+    """D, how many steps ahead observations are predicted open loop; 0 is off."""
+    observation_overshooting_weight: Weight = 1.0
+    """Weight of these predictions."""
+    observation_overshooting_decoded: Share = 0.1
+    """Share of them that is decoded, drawn at random for each update."""
+    global_prior_weight: Weight = 0.0
+    """Weight of the divergence of the posterior from a standard normal; 0 is off."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig(Options):
+    """Adam, as TensorFlow's."""
+
+    learning_rate: Positive = 1e-3
+    """Adam's step size."""
+    epsilon: Positive = 1e-4
+    """Added to the root of the uncorrected second moment ("epsilon hat")."""
+    gradient_clip: Positive = 1000.0
+    """Largest norm of the whole gradient."""
+
+
+@dataclass(frozen=True)
+class PlannerConfig(Options):
+    """The planner that takes every decision."""
+
+    horizon: Count = 12
+    """H, decisions planned ahead."""
+    candidates: Count = 1000
+    """J, action sequences in each iteration."""
+    elites: Count = 100
+    """K, candidates that the next iteration is fitted to."""
+    iterations: Count = 10
+    """I, refits of the search distribution."""
+    warm_start: bool = False
+    """Begin at the previous plan, one decision on."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """Algorithm 1."""
+
+    episodes: Count = 1000
+    """Episodes to collect, with the seed episodes; the run ends there."""
+    seed_episodes: Count = 5
+    """Episodes of random actions at the start."""
+    updates: Count = 100
+    """Updates of the model before each collected episode."""
+    batch: Count = 50
+    """B, chunks in an update."""
+    chunk: Count = 50
+    """L, rows of a chunk."""
+    exploration: Weight = 0.3
+    """Standard deviation of the noise on the actions of collected episodes."""
+    evaluate_every: Count = 10
+    """Collected episodes between evaluations."""
+    evaluation_episodes: Count = 10
+    """Episodes without noise in an evaluation; never trained on."""
+    checkpoint_every: Count = 1
+    """Collected episodes between checkpoints."""
+    threads: Whole = 0
+    """Threads for a tensor operation; 0 leaves it to PyTorch."""
+    device: str = "cpu"
+    """Where the model lives: cpu, cuda, cuda:1, mps."""
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """All that a run depends on."""
+
+    task: str = ""
+    """Such as dmc/cartpole-swingup, gym/Pendulum-v1 or package.module:factory."""
+    seed: Seed = 0
+    """The one seed, from which every random stream is spawned."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def save(config: Config, path: Path) -> None:
+    """Write every option of a config as JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+
+
+def load(path: Path) -> Config:
+    """Read a config that ``save`` wrote; equal to the one saved.
+
+    Raises:
+        ValueError: if an option is unknown, of another type, or out of range.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a config: {error}") from error
+    return _build(Config, values, "")
+
+
+def _build(kind: type[T], values: object, name: str) -> T:
+    """A config dataclass from nested mappings, every option known and of its type.
+
+    An option that is missing was not yet there when the run began; the default of a new
+    option is what was done before it.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"option group {name[:-1]!r} must be a mapping, got {values!r}"
+        )
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise ValueError(
+                unknown(f"{name}{key}", [f"{name}{hint}" for hint in hints])
+            )
+    parts = {key: _value(hints[key], values[key], f"{name}{key}") for key in values}
+    return kind(**parts)
+
+
+def _value(hint: Any, value: object, name: str) -> object:
+    """One option's value, if it is of the type that ``hint`` says."""
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, f"{name}.")  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+        raise ValueError(f"option {name!r} is one of {get_args(hint)}, got {value!r}")
+    options = (
+        get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    )
+    if type(value) in options or (value is None and types.NoneType in options):
+        return value
+    if float in options and type(value) is int:
+        return float(value)
+    raise ValueError(f"option {name!r} must be {hint}, got {value!r}")
+
+
+def option_names(kind: type) -> list[str]:
+    """The dotted names of a dataclass's options, those of its groups included."""
+    names = []
+    for name, hint in get_type_hints(kind).items():
+        is_group = dataclasses.is_dataclass(hint)
+        inside = option_names(hint) if is_group else []
+        names += [f"{name}.{part}" for part in inside] or [name]
+    return names
+
+
+def unknown(name: str, known: Iterable[str], what: str = "option") -> str:
+    """The message for a name that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"no {what} {name!r}; {hint}"

@@ -1,0 +1,160 @@
+"""The parts that a config names are built, with the paper's constants by default."""
+
+from dataclasses import replace
+from typing import get_args, get_type_hints
+
+import pytest
+import torch
+
+from planet_torch import build
+from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.objectives import Divergence, objective
+from planet_torch.overshooting import LatentOvershooting
+from planet_torch.presets import PRESETS
+from toy_models import small_chunk, stream
+
+PIXELS = build.Spaces((64, 64, 3), 1, 8, 125)
+SMALL = build.Spaces((16, 16, 3), 2, 8, 125)
+NAMES = get_args(get_type_hints(ModelConfig)["dynamics"])
+
+
+def counted(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def debug(**groups):
+    return replace(PRESETS["debug"], **groups)
+
+
+@pytest.mark.parametrize(("actions", "total"), [(1, 5_292_220), (6, 5_293_220)])
+def test_the_paper_preset_has_the_parameters_of_the_released_code(actions, total):
+    model = build.world_model(Config(), replace(PIXELS, action_size=actions))
+    assert counted(model.encoder) == 690_144
+    assert counted(model.decoder) == 3_795_555
+    assert counted(model.reward) == 250_201
+    assert counted(model.dynamics) == 556_120 + 200 * actions
+    assert counted(model) == total
+
+
+def test_the_paper_preset_has_the_terms_of_the_released_code():
+    observation, reward, divergence = build.objective_terms(Config())
+    assert (observation.weight, observation.decoded) == (1, 1)
+    assert reward.weight == 10
+    assert divergence == Divergence(weight=1.0, free_nats=3.0, balance=None)
+
+
+def test_paper_overshooting_has_the_weights_of_the_first_release():
+    """Beside a squared error, not its half: 1, 49 times 1/49, and 0.1 (section 2.4)."""
+    terms = build.objective_terms(PRESETS["paper-overshooting"])
+    assert [term.name for term in terms[2:]] == ["latent_overshooting", "global_prior"]
+    overshooting, prior = terms[2:]
+    assert isinstance(overshooting, LatentOvershooting)
+    shares = [beta / 50 for beta in overshooting.betas]
+    assert shares == pytest.approx([0.5 * 1] + [0.5 / 49] * 49)
+    assert overshooting.free_nats == 2
+    assert overshooting.weight == 1
+    assert prior.weight == pytest.approx(0.5 * 0.1)
+
+
+def test_every_model_that_can_be_named_can_be_built():
+    assert set(NAMES) == set(build.DYNAMICS)
+    assert len(NAMES) == 4
+
+
+@pytest.mark.parametrize("dynamics", NAMES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"overshooting": 3},
+        {"observation_overshooting": 2},
+        {"reward_overshooting": 2},
+        {"global_prior_weight": 0.1},
+    ],
+    ids=lambda options: next(iter(options), "bound"),
+)
+def test_every_objective_trains_every_model(dynamics, options):
+    """Each option adds its term, and the loss has a finite gradient."""
+    config = debug(
+        model=replace(PRESETS["debug"].model, dynamics=dynamics),
+        objective=ObjectiveConfig(**options),
+    )
+    torch.manual_seed(0)
+    model, terms = build.world_model(config, SMALL), build.objective_terms(config)
+    loss, shown = objective(model, terms, small_chunk(), stream())
+    loss.backward()
+    assert all(
+        p.grad.isfinite().all() for p in model.parameters() if p.grad is not None
+    )
+    names = {"observation", "reward", "divergence"}
+    added = {name.removesuffix("_weight") for name in options}
+    if "overshooting" in options:
+        names, added = names - {"divergence"}, {"latent_overshooting"}
+    assert set(shown) == names | added
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"overshooting_weight": 2.0},
+        {"kl_weight": 2.0},
+        {"free_nats": 0.5},
+        {"overshooting": 2},
+        {"observation_overshooting_weight": 2.0},
+        {"observation_overshooting_decoded": 0.5},
+        {"observation_overshooting": 3},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_of_overshooting_changes_the_loss(change):
+    base = ObjectiveConfig(overshooting=3, observation_overshooting=2, free_nats=0.0)
+    losses = []
+    for objective_config in (base, replace(base, **change)):
+        config = debug(objective=objective_config)
+        torch.manual_seed(0)
+        model, terms = build.world_model(config, SMALL), build.objective_terms(config)
+        losses.append(objective(model, terms, small_chunk(), stream())[0].item())
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("overshooting", 8), ("observation_overshooting", 8), ("reward_overshooting", 7)],
+)
+def test_distances_that_do_not_fit_in_a_chunk_are_refused_at_once(name, fits):
+    def terms(distance):
+        return build.objective_terms(
+            debug(objective=ObjectiveConfig(**{name: distance}))
+        )
+
+    assert terms(fits)  # chunks have 8 rows here
+    with pytest.raises(ValueError, match=rf"objective\.{name} needs .* 9 rows"):
+        terms(fits + 1)
+
+
+def test_vectors_have_networks_of_their_own():
+    model = build.world_model(debug(), replace(SMALL, observation=(5,)))
+    vectors = torch.randn(2, 4, 5)
+    assert model.decoder(torch.randn(2, model.dynamics.feature_size)).shape == (2, 5)
+    assert model.encoder(vectors).shape[:2] == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("task", "repeat", "actions", "decisions"),
+    [("dmc/cartpole-swingup", 8, 1, 125), ("dmc/walker-walk", 2, 6, 500)],
+)
+def test_spaces_are_those_of_the_task(task, repeat, actions, decisions):
+    config = replace(PRESETS["debug"], task=task)
+    envs = build.environments(config, 2)
+    assert build.spaces(envs) == build.Spaces((16, 16, 3), actions, repeat, decisions)
+    assert envs.num_envs == 2
+    envs.close()
+
+
+def test_the_paper_s_optimiser_has_the_constants_of_the_reference():
+    model = build.world_model(PRESETS["debug"], build.Spaces((16, 16, 3), 1, 8, 125))
+    adam = build.optimiser(PRESETS["paper"], model)
+    (group,) = adam.param_groups
+    assert (group["lr"], group["betas"], adam.epsilon_hat) == (1e-3, (0.9, 0.999), 1e-4)
+    assert group["weight_decay"] == 0
+    assert sum(p.numel() for p in group["params"]) == counted(model)
