@@ -1,0 +1,288 @@
+"""The directory of a run: what is in it, where it came from, and the agent it holds.
+
+config.json      every option; loads back to an equal config
+run.json         versions, commit and machine of each start
+metrics.jsonl    one line a record
+episodes/        the replay, one file an episode
+checkpoints/     weights, optimiser, counters and random streams
+videos/          an episode of each evaluation
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from planet_torch import build, checkpoint, config
+from planet_torch.agent import PlanetAgent
+from planet_torch.chunk import Chunk, Episode
+from planet_torch.config import Config
+from planet_torch.files import write_atomically
+from planet_torch.prediction import Prediction, predict
+from planet_torch.rollout import run_episodes
+
+PACKAGES = ("planet-torch", "torch", "numpy", "gymnasium", "mujoco", "dm_control")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and the config that it was started with."""
+
+    directory: Path
+    config: Config
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], config_: Config) -> Run:
+        """Begin a run in a directory that holds none.
+
+        Raises:
+            FileExistsError: if there is a run already.
+            ValueError: if what the config says cannot be built.
+            ImportError: if what the environment needs is not installed.
+        """
+        run = cls(Path(directory), config_)
+        if (run.directory / "config.json").exists():
+            raise FileExistsError(
+                f"{directory} holds a run already; go on with it by `planet train "
+                f"--resume {directory}`, or choose another directory with --run"
+            )
+        build.check(config_)
+        for part in (run.episodes, run.checkpoints, run.videos):
+            part.mkdir(parents=True, exist_ok=True)
+        run.note_start()
+        # Last, since it is what makes the directory a run.
+        write_atomically(
+            run.directory / "config.json", lambda path: config.save(config_, path)
+        )
+        return run
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], device: str | None = None) -> Run:
+        """The run in a directory.
+
+        Args:
+            directory: of the run.
+            device: where to compute, if not where it was trained.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if its config cannot be read.
+        """
+        path = Path(directory) / "config.json"
+        if not path.exists():
+            raise FileNotFoundError(f"{directory} holds no run: there is no {path}")
+        config_ = config.load(path)
+        if device is not None:
+            config_ = replace(config_, train=replace(config_.train, device=device))
+        return cls(Path(directory), config_)
+
+    @property
+    def metrics(self) -> Path:
+        """The file of records."""
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def episodes(self) -> Path:
+        """The directory of the replay."""
+        return self.directory / "episodes"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of the checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def videos(self) -> Path:
+        """The directory of the videos."""
+        return self.directory / "videos"
+
+    def note_start(self) -> None:
+        """Add the versions, commit and machine of this start to ``run.json``."""
+        path = self.directory / "run.json"
+        starts = json.loads(path.read_text()) if path.exists() else []
+        starts.append(provenance())
+        write_atomically(path, (json.dumps(starts, indent=2) + "\n").encode())
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read; None if there is none yet.
+
+        Raises:
+            ValueError: if there are some, but none can be read.
+        """
+        paths = checkpoint.paths(self.checkpoints)
+        for path in reversed(paths):
+            try:
+                return checkpoint.load(path, self.config.train.device)
+            except ValueError as error:
+                warnings.warn(f"{error}; the one before is used", stacklevel=2)
+        if paths:
+            raise ValueError(f"no checkpoint in {self.checkpoints} can be read")
+        return None
+
+    def agent(self, seed: int = 0) -> PlanetAgent:
+        """The agent as the newest checkpoint has it, without exploration noise.
+
+        Raises:
+            FileNotFoundError: if there is no checkpoint yet.
+            ValueError: if the run's device is not there, or no checkpoint can be read.
+        """
+        build.prepare_torch(self.config)
+        content = self.latest()
+        if content is None:
+            raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
+        spaces = build.Spaces(**content["spaces"])
+        model = build.world_model(self.config, spaces)
+        model.load_state_dict(content["world_model"])
+        generator = torch.Generator(self.config.train.device).manual_seed(seed)
+        return build.agent(self.config, spaces, model.eval(), generator)
+
+    def evaluate(
+        self,
+        episodes: int = 10,
+        seed: int = 0,
+        on_decision: Callable[[np.ndarray], None] | None = None,
+    ) -> list[Episode]:
+        """Run new episodes of the trained agent, without exploration noise.
+
+        They are run ten at a time, side by side.
+
+        Args:
+            episodes: how many.
+            seed: of the episodes and of the agent; the same one gives the same ones.
+            on_decision: is told the returns so far after every decision.
+        """
+        agent = self.agent(seed)
+        seeds = [
+            int(word) for word in np.random.SeedSequence(seed).generate_state(episodes)
+        ]
+        finished = []
+        for start in range(0, episodes, 10):
+            part = seeds[start : start + 10]
+            with closing(build.environments(self.config, len(part))) as envs:
+                finished += run_episodes(envs, agent, part, on_decision)
+        return finished
+
+    def predict(
+        self,
+        context: int = 5,
+        length: int = 50,
+        seed: int = 0,
+        on_decision: Callable[[np.ndarray], None] | None = None,
+    ) -> Prediction:
+        """Let the model foresee the beginning of a new episode of its own agent.
+
+        Args:
+            context: frames that the model sees.
+            length: frames that it then has to foresee.
+            seed: of the episode, and of what the model imagines.
+            on_decision: is told the return so far after every decision.
+
+        Raises:
+            ValueError: if the episode has fewer frames, or none that can be seen.
+        """
+        (episode,) = self.evaluate(1, seed, on_decision)
+        if context + length > len(episode):
+            raise ValueError(
+                f"context + length (={context + length}) is more than the "
+                f"{len(episode)} frames of the episode"
+            )
+        agent = self.agent(seed)
+        rows = [episode.observation, episode.action, episode.reward]
+        parts = [torch.from_numpy(part[None, : context + length]) for part in rows]
+        chunk = Chunk(*parts).to(self.config.train.device)
+        return predict(agent.world_model, chunk, context, agent.generator)
+
+
+def load(directory: str | os.PathLike[str], seed: int = 0) -> PlanetAgent:
+    """The trained agent of a run directory, to be reset and asked for actions.
+
+    Args:
+        directory: such as ``runs/cartpole-balance-cpu-0``.
+        seed: of all the agent's randomness.
+
+    Raises:
+        FileNotFoundError: if the directory holds no run, or no checkpoint yet.
+    """
+    return Run.open(directory).agent(seed)
+
+
+def evaluate(
+    directory: str | os.PathLike[str], episodes: int = 10, seed: int = 0
+) -> list[Episode]:
+    """New episodes of the trained agent of a run directory, without exploration noise.
+
+    Their ``score`` is the undiscounted return of each.
+
+    Args:
+        directory: such as ``runs/cartpole-balance-cpu-0``.
+        episodes: how many.
+        seed: of the episodes and of the agent; the same one gives the same ones.
+
+    Raises:
+        FileNotFoundError: if the directory holds no run, or no checkpoint yet.
+    """
+    return Run.open(directory).evaluate(episodes, seed)
+
+
+def provenance() -> dict[str, Any]:
+    """Where a run comes from: time, command, versions, commit, machine."""
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "commit": _commit(),
+        "machine": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, if the package runs from one."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+    ]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if "model name" in line)
+    return next(names, platform.processor())

@@ -1,0 +1,273 @@
+"""Algorithm 1: seed episodes, fit, collect, repeat; evaluated, saved and resumable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from planet_torch import build, checkpoint
+from planet_torch.agent import Agent, PlanetAgent, RandomAgent
+from planet_torch.chunk import Episode
+from planet_torch.metrics import Counters, Progress, Reporter
+from planet_torch.objectives import objective
+from planet_torch.replay import Replay
+from planet_torch.rollout import run_episodes
+from planet_torch.run import Run
+from planet_torch.signals import Stopped, StopSignals
+from planet_torch.sinks import SINKS
+from planet_torch.video import save_episode
+
+
+def train(
+    run: Run, sinks: Sequence[str] = (), progress: Progress | None = None
+) -> None:
+    """Train to the end of the run, from its newest checkpoint if it has one.
+
+    Args:
+        run: as created or opened.
+        sinks: names from ``SINKS``, of what gets the metrics besides metrics.jsonl.
+        progress: shows them, and what is going on, to a person who waits.
+
+    Raises:
+        Stopped: if SIGINT or SIGTERM asked for it; the run is saved.
+        FloatingPointError: if the gradient is no longer finite.
+        ImportError: if a sink is not installed.
+    """
+    state = run.latest()
+    counters = Counters(**state["counters"]) if state else Counters()
+    others = [SINKS[name](run.directory, counters) for name in sinks]
+    kept = state["metrics"] if state else 0
+    lines = kept if run.metrics.exists() else None
+    with Reporter(run.metrics, others, progress, lines) as reporter:
+        Trainer(run, reporter, state).train()
+
+
+class Trainer:
+    """A training run.
+
+    Everything that the rest of the run depends on is in the checkpoint: weights,
+    optimiser, counters, random streams, and how far the replay and the metrics go. So a
+    run that is cut anywhere and resumed ends with the bits of one that was not.
+
+    Args:
+        run: the directory and its config.
+        reporter: where metrics and progress go.
+        state: the checkpoint to go on from, as ``Run.latest`` gives it. Without it the
+            run begins anew.
+    """
+
+    def __init__(
+        self, run: Run, reporter: Reporter, state: Mapping[str, Any] | None = None
+    ) -> None:
+        self.run, self.config, self.reporter = run, run.config, reporter
+        build.prepare_torch(self.config)
+        self.envs = build.environments(self.config, 1)
+        self.spaces = build.spaces(self.envs)
+        self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
+        torch.manual_seed(self.config.seed)  # only the initial weights depend on it
+        self.world_model = build.world_model(self.config, self.spaces)
+        self.optimiser = build.optimiser(self.config, self.world_model)
+        self.terms = build.objective_terms(self.config)
+        self.replay = Replay(run.episodes)
+        self.counters = Counters()
+        self.evaluated = 0  # how many episodes there were at the last evaluation
+        self.sums: dict[str, float] = {}  # of what the updates since the last fit gave
+        self.signals = StopSignals()
+        if state is None:
+            self.replay.truncate(0)  # what a run killed before any checkpoint left
+        else:
+            self.restore(state)
+
+    def train(self) -> None:
+        """PlaNet, Algorithm 1.
+
+        Raises:
+            Stopped: if a signal asked for it; the run is saved.
+            FloatingPointError: if the gradient is no longer finite.
+        """
+        with closing(self.envs), self.saved_if_stopped():
+            self.collect_seed_episodes()
+            self.evaluate_when_due()  # where a resumed run may have stopped
+            while self.counters.episodes < self.config.train.episodes:
+                self.fit()
+                self.collect_planned_episode()
+                self.evaluate_when_due()
+                self.save_when_due()
+            self.save()
+
+    def collect_seed_episodes(self) -> None:
+        """Fill the replay with random actions."""
+        agent = RandomAgent(self.spaces.action_size, self.streams["environment"])
+        while self.counters.episodes < self.config.train.seed_episodes:
+            self.collect_episode("seed", agent)
+
+    def fit(self) -> None:
+        """Update the model as often as one iteration does, or as is left of it."""
+        train = self.config.train
+        iteration = self.counters.episodes - train.seed_episodes
+        left = (iteration + 1) * train.updates - self.counters.updates
+        self.reporter.phase("fit", left, "updates")
+        for _ in range(left):
+            self.update()
+            self.reporter.advance()
+            self.signals.check()
+        if self.sums:
+            means = {name: total / train.updates for name, total in self.sums.items()}
+            self.reporter.log("fit", means, self.counters)
+            self.sums = {}
+
+    def update(self) -> None:
+        """One gradient step on one batch of chunks."""
+        train = self.config.train
+        chunk = self.replay.sample(train.batch, train.chunk, self.streams["replay"])
+        loss, shown = objective(
+            self.world_model, self.terms, chunk.to(train.device), self.streams["model"]
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(
+            self.world_model.parameters(), self.config.optimiser.gradient_clip
+        )
+        shown = {"loss": loss.detach(), **shown, "gradient": norm}
+        values = dict(zip(shown, torch.stack([*shown.values()]).tolist(), strict=True))
+        self.check_finite(values)
+        self.optimiser.step()
+        self.counters = replace(self.counters, updates=self.counters.updates + 1)
+        self.sums = {name: self.sums.get(name, 0.0) + values[name] for name in values}
+
+    def check_finite(self, values: Mapping[str, float]) -> None:
+        """Raise FloatingPointError if an update would spoil the weights."""
+        if not math.isfinite(values["gradient"]):
+            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            raise FloatingPointError(
+                f"update {self.counters.updates + 1} is not finite ({shown}), so the "
+                "weights were left as they are; a run with a lower "
+                "optimiser.learning_rate or optimiser.gradient_clip may do better"
+            )
+
+    def collect_planned_episode(self) -> None:
+        """Add an episode of the agent as it is now, with exploration noise."""
+        agent = self.agent("exploration", self.config.train.exploration)
+        self.collect_episode("collect", agent)
+
+    def collect_episode(self, phase: str, agent: Agent) -> None:
+        """Add one episode to the replay."""
+        with self.undone_if_stopped():
+            self.reporter.phase(phase, self.spaces.decisions, "decisions")
+            seeds = self.episode_seeds("environment", 1)
+            (episode,) = run_episodes(self.envs, agent, seeds, self.on_decision)
+        self.replay.add(episode)
+        decisions = self.counters.decisions + len(episode) - 1
+        self.counters = replace(
+            self.counters,
+            episodes=self.counters.episodes + 1,
+            decisions=decisions,
+            environment_steps=decisions * self.spaces.action_repeat,
+        )
+        self.reporter.log("collect", {"return": episode.score}, self.counters)
+
+    def evaluate_when_due(self) -> None:
+        """Evaluate every so many collected episodes, and at the end of the run."""
+        train, episodes = self.config.train, self.counters.episodes
+        collected = episodes - train.seed_episodes
+        due = collected % train.evaluate_every == 0 or episodes >= train.episodes
+        if due and collected > 0 and self.evaluated < episodes:
+            self.evaluate()
+            self.evaluated = episodes
+
+    def evaluate(self) -> None:
+        """Run episodes without exploration noise; nothing ever learns from them."""
+        count = self.config.train.evaluation_episodes
+        envs = build.environments(self.config, count)
+        with closing(envs), self.undone_if_stopped():
+            self.reporter.phase("evaluate", self.spaces.decisions, "decisions")
+            seeds = self.episode_seeds("test_environment", count)
+            agent = self.agent("test", exploration=0.0)
+            episodes = run_episodes(envs, agent, seeds, self.on_decision)
+        self.report(episodes)
+
+    def report(self, evaluation: list[Episode]) -> None:
+        """Log the returns of an evaluation, and keep its first episode as a video."""
+        returns = [episode.score for episode in evaluation]
+        score = float(np.mean(returns))
+        self.reporter.log(
+            "evaluate", {"score": score, "returns": returns}, self.counters
+        )
+        name = f"evaluation-{self.counters.episodes:06d}"
+        save_episode(evaluation[0], self.run.videos / name)
+
+    def agent(self, stream: str, exploration: float) -> PlanetAgent:
+        """The agent as it is now, with its randomness from a stream."""
+        generator = self.streams[stream]
+        return build.agent(
+            self.config, self.spaces, self.world_model, generator, exploration
+        )
+
+    def episode_seeds(self, stream: str, count: int) -> list[int]:
+        """Seeds of episodes; what happens in one depends on nothing before it."""
+        seeds = torch.randint(2**31, (count,), generator=self.streams[stream])
+        return [int(seed) for seed in seeds]
+
+    def save_when_due(self) -> None:
+        """Write a checkpoint every so many collected episodes."""
+        collected = self.counters.episodes - self.config.train.seed_episodes
+        if collected % self.config.train.checkpoint_every == 0:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint of all that the rest of the run depends on."""
+        content = {
+            "world_model": self.world_model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "streams": {name: s.get_state() for name, s in self.streams.items()},
+            "counters": asdict(self.counters),
+            "evaluated": self.evaluated,
+            "sums": self.sums,
+            "metrics": self.reporter.mark(),
+            "spaces": asdict(self.spaces),
+        }
+        checkpoint.save(self.run.checkpoints, self.counters.updates, content)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to where a checkpoint was written."""
+        self.world_model.load_state_dict(state["world_model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for name, stream in self.streams.items():
+            stream.set_state(state["streams"][name].cpu())
+        self.counters = Counters(**state["counters"])
+        self.evaluated = state["evaluated"]
+        self.sums = state["sums"]
+        self.replay.truncate(self.counters.episodes)
+
+    @contextmanager
+    def saved_if_stopped(self) -> Iterator[None]:
+        """Listen to signals, and write a checkpoint if one ends the run."""
+        with self.signals:
+            try:
+                yield
+            except Stopped:
+                self.save()
+                raise
+
+    def on_decision(self, returns: np.ndarray) -> None:
+        """Between two decisions of an episode."""
+        self.reporter.advance()
+        self.signals.check()
+
+    @contextmanager
+    def undone_if_stopped(self) -> Iterator[None]:
+        """Forget an unfinished episode, so that a resumed run begins it again."""
+        before = {name: s.get_state() for name, s in self.streams.items()}
+        try:
+            yield
+        except Stopped:
+            for name, stream in self.streams.items():
+                stream.set_state(before[name])
+            raise

@@ -1,0 +1,179 @@
+"""A run that is cut and resumed ends with the bits of one that was not."""
+
+import hashlib
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import toys
+
+# Started once with everything imported; each command is then a fork of it.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    # The first optimiser of a process imports torch._dynamo, which takes seconds.
+    ["torch._dynamo", "planet_torch.report", "planet_torch.trainer", "toys"]
+)
+
+TRAIN = [
+    *("train", "toys:integrator", "--preset", "debug"),
+    *("--train.episodes", "5", "--train.chunk", "6", "--train.evaluate_every", "2"),
+]
+DECISION = "planet_torch.rollout:_Recorder.record"
+UPDATE = "planet_torch.trainer:Trainer.update"
+
+
+def planet(*arguments, **death):
+    """Run the command, and return its exit status."""
+    words = [str(word) for word in arguments]
+    process = PROCESSES.Process(target=toys.planet, args=(words,), kwargs=death)
+    process.start()
+    process.join(100)
+    return process.exitcode
+
+
+def bits(value):
+    """Nested values with the bytes of their tensors."""
+    if isinstance(value, torch.Tensor):
+        return hashlib.sha256(value.numpy().tobytes()).hexdigest()
+    if isinstance(value, dict):
+        return {key: bits(part) for key, part in value.items()}
+    return [bits(part) for part in value] if isinstance(value, list) else value
+
+
+def digest(run):
+    """All that a run consists of, but for the time it took."""
+    newest = max((run / "checkpoints").glob("*.pt"))
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    files = [*(run / "episodes").glob("*.safetensors"), *(run / "videos").iterdir()]
+    return {
+        "checkpoint": bits(torch.load(newest, weights_only=True)),
+        "metrics": [{**json.loads(line), "time": None} for line in lines],
+        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+    }
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory):
+    run = tmp_path_factory.mktemp("uncut") / "run"
+    assert planet(*TRAIN, "--run", run) == 0
+    whole = digest(run)
+    assert [line["kind"] for line in whole["metrics"]].count("evaluate") == 2
+    assert len(whole["files"]) == 5 + 2
+    return whole
+
+
+# Seed episodes are decisions 1-24, the first collected one 25-36, then the second one,
+# and 49-72 are the two episodes of the first evaluation, side by side.
+@pytest.mark.parametrize(
+    ("place", "calls", "when"),
+    [
+        pytest.param(DECISION, 3, "before", id="in the first seed episode"),
+        pytest.param(DECISION, 20, "before", id="in the last seed episode"),
+        pytest.param(UPDATE, 2, "after", id="in the first fit"),
+        pytest.param(UPDATE, 8, "before", id="in the last fit"),
+        pytest.param(DECISION, 30, "before", id="in the first planned episode"),
+        pytest.param(DECISION, 60, "before", id="in an evaluation"),
+        pytest.param("planet_torch.trainer:save_episode", 1, "before", id="at a video"),
+        pytest.param(
+            "planet_torch.trainer:save_episode", 1, "after", id="past a video"
+        ),
+        pytest.param("torch:save", 2, "after", id="in a checkpoint, unsynced"),
+        pytest.param("planet_torch.checkpoint:paths", 3, "before", id="past one"),
+        pytest.param("planet_torch.replay:save", 4, "after", id="in an episode"),
+        pytest.param(
+            "planet_torch.replay:Replay.add", 4, "after", id="past an episode"
+        ),
+        pytest.param("planet_torch.metrics:_line", 6, "after", id="in a line"),
+        pytest.param("planet_torch.metrics:Reporter.log", 6, "after", id="past a line"),
+    ],
+)
+def test_a_killed_run_ends_like_an_unbroken_one(uncut, tmp_path, place, calls, when):
+    run = tmp_path / "run"
+    status = planet(*TRAIN, "--run", run, place=place, calls=calls, when=when)
+    assert status == -signal.SIGKILL
+    assert planet("train", "--resume", run) == 0
+    assert digest(run) == uncut
+
+
+def test_a_run_that_dies_again_and_again_gets_there(uncut, tmp_path):
+    """At each time that something is brought to the disk, a little later each time."""
+    run, deaths = tmp_path / "run", 0
+    words = [*TRAIN, "--run", run]
+    while planet(*words, place="os:fsync", calls=deaths + 3) != 0:
+        deaths += 1
+        assert deaths < 40
+        if (run / "config.json").exists():  # else there is no run yet to go on with
+            words = ["train", "--resume", run]
+    assert deaths > 8
+    assert digest(run) == uncut
+
+
+@pytest.mark.parametrize("place", [DECISION, UPDATE])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_run_where_it_goes_on(uncut, tmp_path, place, number):
+    calls = {DECISION: 55, UPDATE: 5}[place]
+    run = tmp_path / "run"
+    status = planet(*TRAIN, "--run", run, place=place, calls=calls, send=number)
+    assert status == 128 + number
+    # Saved at the very update, or before the episode, and not only at the last one.
+    (newest, *_) = sorted((run / "checkpoints").glob("*.pt"), reverse=True)
+    saved = torch.load(newest, weights_only=True)["counters"]
+    assert saved["updates"] == {DECISION: 6, UPDATE: 5}[place]
+    assert planet("train", "--resume", run) == 0
+    assert digest(run) == uncut
+
+
+def test_a_finished_run_is_resumed_without_a_change(uncut, tmp_path):
+    run = tmp_path / "run"
+    assert planet(*TRAIN, "--run", run) == 0
+    assert planet("train", "--resume", run) == 0
+    assert digest(run) == uncut
+
+
+def test_a_torn_checkpoint_is_not_used(uncut, tmp_path):
+    run = tmp_path / "run"
+    planet(*TRAIN, "--run", run, place=DECISION, calls=80)
+    newest = max((run / "checkpoints").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert planet("train", "--resume", run) == 0
+    assert digest(run) == uncut
+
+
+def test_what_was_collected_after_the_checkpoint_is_set_aside(tmp_path):
+    """To delete data is for the user."""
+    run = tmp_path / "run"
+    death = {"place": "planet_torch.replay:Replay.add", "calls": 4, "when": "after"}
+    planet(*TRAIN, "--run", run, **death)
+    (late,) = (run / "episodes").glob("episode-000003-*")
+    before = late.read_bytes()
+    planet("train", "--resume", run)
+    (aside,) = (run / "episodes").glob("*.superseded*")
+    assert aside.read_bytes() == before == late.read_bytes()
+
+
+def test_the_command_obeys_a_signal_from_outside(tmp_path):
+    """All the way from the shell: a new process, its output, its exit status."""
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "planet_torch", *TRAIN, "--train.updates", "100000"]
+    process = subprocess.Popen(
+        [*words, "--run", str(run)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        while process.poll() is None and not metrics_of(run):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[0]
+    assert process.returncode == 143
+    assert f"planet train --resume {run}" in said
+    assert list((run / "checkpoints").iterdir())
+
+
+def metrics_of(run):
+    path = run / "metrics.jsonl"
+    return path.exists() and path.read_text()

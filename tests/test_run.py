@@ -1,0 +1,166 @@
+"""A run directory: what makes it one, and the agent that it holds."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import planet_torch as pt
+from planet_torch.metrics import Reporter
+from planet_torch.presets import PRESETS
+from planet_torch.run import Run, provenance
+from planet_torch.trainer import Trainer
+
+DEBUG = PRESETS["debug"]
+CONFIG = dataclasses.replace(
+    DEBUG,
+    task="toys:integrator",
+    train=dataclasses.replace(DEBUG.train, chunk=6, episodes=3),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = Run.create(tmp_path_factory.mktemp("runs") / "run", CONFIG)
+    with Reporter(run.metrics) as reporter:
+        Trainer(run, reporter).train()
+    return run
+
+
+def test_a_run_is_opened_as_it_was_created(tmp_path):
+    created = Run.create(tmp_path / "deep" / "run", CONFIG)
+    assert Run.open(tmp_path / "deep" / "run") == created
+    assert {p.name for p in created.directory.iterdir()} == {
+        *("config.json", "run.json", "episodes", "checkpoints", "videos")
+    }
+
+
+def test_a_run_is_never_begun_over_another(trained):
+    with pytest.raises(FileExistsError, match="planet train --resume"):
+        Run.create(trained.directory, CONFIG)
+
+
+def test_a_directory_without_a_run_is_not_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "options", "error"),
+    [
+        ("planner", {"elites": 9}, "elites"),
+        ("train", {"chunk": 1002}, r"chunk \(=1002\) is more than the 1001 rows"),
+        ("train", {"episodes": 1}, r"episodes \(=1\) includes the seed episodes"),
+        ("objective", {"overshooting": 7}, r"\.overshooting .* at most 6 for chunks"),
+        ("objective", {"reward_overshooting": 6}, r"reward_.* must be at most 5"),
+        ("objective", {"observation_overshooting": 7}, r"observation_.* at most 6"),
+        ("train", {"device": "abacus"}, r"device \(='abacus'\) cannot be used"),
+        ("train", {"device": "cuda:99"}, r"device \(='cuda:99'\) cannot be used"),
+        ("env", {"image_size": 2}, "too small"),
+    ],
+)
+def test_what_cannot_be_built_leaves_no_run_behind(tmp_path, group, options, error):
+    part = dataclasses.replace(getattr(CONFIG, group), **options)
+    with pytest.raises(ValueError, match=error):
+        Run.create(tmp_path / "run", dataclasses.replace(CONFIG, **{group: part}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_start_is_noted(tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    run.note_start()
+    starts = json.loads((run.directory / "run.json").read_text())
+    assert len(starts) == 2
+    assert starts[0]["packages"]["torch"] == torch.__version__
+    assert starts[0].keys() == provenance().keys()
+
+
+def test_before_the_first_checkpoint_there_is_no_agent(tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    assert run.latest() is None
+    with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
+        run.agent()
+
+
+def test_a_checkpoint_that_is_damaged_is_named_and_passed_over(trained, tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    content = (trained.checkpoints / "checkpoint-000000003.pt").read_bytes()
+    (run.checkpoints / "checkpoint-000000003.pt").write_bytes(content)
+    (run.checkpoints / "checkpoint-000000006.pt").write_bytes(content[:-1])
+    with pytest.warns(UserWarning, match=r"checkpoint-000000006\.pt is not a whole"):
+        state = run.latest()
+    assert state["counters"]["updates"] == 3
+    (run.checkpoints / "checkpoint-000000003.pt").write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="is not a whole"),
+        pytest.raises(ValueError, match=r"no checkpoint in .* can be read"),
+    ):
+        run.latest()
+
+
+def test_the_library_plays_an_episode_with_a_trained_agent(trained):
+    """The ten lines of the package's documentation."""
+    env = pt.make("toys:integrator", image_size=16)
+    agent = pt.load(trained.directory)
+    observation, _ = env.reset(seed=0)
+    agent.reset()
+    rows = 1
+    while True:
+        action = agent.act(observation)
+        assert action.shape == (1,)
+        assert np.abs(action).max() <= 1
+        observation, _, terminated, truncated, _ = env.step(action)
+        rows += 1
+        if terminated or truncated:
+            break
+    assert rows == 13
+
+
+def test_a_wrong_observation_is_refused(trained):
+    agent = pt.load(trained.directory)
+    with pytest.raises(ValueError, match=r"shape .*make the environment with"):
+        agent.act(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_a_seed_repeats_an_evaluation(trained):
+    first, again, other = (
+        [episode.score for episode in pt.evaluate(trained.directory, 3, seed)]
+        for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert len(set(first + other)) == 6
+
+
+def test_more_episodes_than_are_run_side_by_side(trained):
+    assert len(trained.evaluate(11)) == 11
+
+
+def test_evaluation_leaves_the_run_as_it_is(trained):
+    files = {p: p.stat().st_mtime_ns for p in trained.directory.rglob("*")}
+    trained.evaluate(1)
+    assert {p: p.stat().st_mtime_ns for p in trained.directory.rglob("*")} == files
+
+
+def test_a_prediction_begins_with_what_was_seen(trained):
+    prediction = trained.predict(context=3, length=5)
+    assert prediction.real.shape == (1, 8, 16, 16, 3)
+    np.testing.assert_array_equal(
+        prediction.prediction[:, :3], prediction.reconstruction[:, :3]
+    )
+
+
+def test_no_more_can_be_foreseen_than_came(trained):
+    with pytest.raises(
+        ValueError, match=r"context \+ length \(=14\) is more than the 13"
+    ):
+        trained.predict(context=4, length=10)
+
+
+def test_public_names_are_there_and_others_are_not():
+    for name in pt.__all__:
+        assert getattr(pt, name) is not None
+    assert set(pt.__all__) <= set(dir(pt))
+    with pytest.raises(AttributeError, match="has no attribute 'planet'"):
+        pt.planet  # noqa: B018

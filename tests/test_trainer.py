@@ -1,0 +1,304 @@
+"""The training run: what it learns, what it keeps apart, and that it repeats itself."""
+
+import dataclasses
+import hashlib
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+import toys
+from planet_torch import config
+from planet_torch.metrics import Reporter, read_metrics
+from planet_torch.presets import PRESETS
+from planet_torch.run import Run
+from planet_torch.trainer import Trainer
+
+
+def changed(base, name, value):
+    """The config with one option changed."""
+    group, dot, option = name.rpartition(".")
+    if not dot:
+        return dataclasses.replace(base, **{option: value})
+    part = dataclasses.replace(getattr(base, group), **{option: value})
+    return dataclasses.replace(base, **{group: part})
+
+
+def tiny(**options):
+    """Config of a few seconds; ``train__batch=4`` stands for train.batch."""
+    made = dataclasses.replace(PRESETS["debug"], task="toys:integrator")
+    for option, value in options.items():
+        made = changed(made, option.replace("__", "."), value)
+    return made
+
+
+SMALL = {
+    "env__observation": "state",
+    "train__chunk": 6,
+    "objective__free_nats": 0.01,  # less than there is, so that this term counts too
+}
+TINY = tiny(**SMALL)
+
+
+def train(directory, of=TINY):
+    run = Run.create(directory, of)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        trainer.train()
+    return trainer
+
+
+def learned(trainer):
+    """A digest of the weights."""
+    weights = torch.cat(
+        [p.detach().flatten() for p in trainer.world_model.parameters()]
+    )
+    return hashlib.sha256(weights.numpy().tobytes()).hexdigest()
+
+
+def metrics(trainer, *kinds):
+    """The records of some kinds, or of all, without their times."""
+    records = read_metrics(trainer.run.metrics)
+    return [
+        (r.kind, r.counters, r.values) for r in records if r.kind in kinds or not kinds
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("trained") / "run")
+
+
+def test_the_counters_say_what_was_done(trained):
+    """2 seed and 2 planned episodes of 12 decisions, and 3 updates before each."""
+    assert dataclasses.astuple(trained.counters) == (48, 48, 6, 4)
+    kinds = [kind for kind, *_ in metrics(trained)]
+    planned = ["fit", "collect", "evaluate"]
+    assert kinds == ["collect"] * 2 + planned * 2
+
+
+def test_environment_steps_count_the_action_repeat(tmp_path):
+    trainer = train(tmp_path / "run", changed(TINY, "env.action_repeat", 2))
+    assert dataclasses.astuple(trainer.counters) == (48, 24, 6, 4)
+
+
+def test_the_same_seed_gives_the_same_bits(trained, tmp_path):
+    again = train(tmp_path / "run")
+    assert learned(again) == learned(trained)
+    assert metrics(again) == metrics(trained)
+    for one, other in zip(
+        *(sorted(t.run.episodes.iterdir()) for t in (trained, again)), strict=True
+    ):
+        assert one.name == other.name
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_another_seed_gives_another_run(trained, tmp_path):
+    other = train(tmp_path / "run", dataclasses.replace(TINY, seed=1))
+    assert learned(other) != learned(trained)
+    assert metrics(other, "collect") != metrics(trained, "collect")
+
+
+def test_how_often_one_evaluates_does_not_change_what_is_learned(trained, tmp_path):
+    seldom = tiny(**SMALL, train__evaluate_every=100, train__evaluation_episodes=1)
+    trainer = train(tmp_path / "run", seldom)
+    assert learned(trainer) == learned(trained)
+    assert metrics(trainer, "collect", "fit") == metrics(trained, "collect", "fit")
+    assert len(metrics(trainer, "evaluate")) == 1  # there is one at the end in any case
+
+
+def test_evaluation_never_enters_the_replay(trained):
+    """Nor is it counted: 4 evaluation episodes, and 4 that were collected."""
+    assert len(trained.replay) == trained.counters.episodes == 4
+    collected = [v["return"] for _, _, v in metrics(trained, "collect")]
+    assert [e.score for e in map(trained.replay.read, range(4))] == collected
+    for *_, values in metrics(trained, "evaluate"):
+        assert not set(values["returns"]) & set(collected)
+
+
+def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
+    agent, asked = Trainer.agent, set()
+
+    def recorded(trainer, stream, exploration):
+        asked.add((stream, exploration))
+        return agent(trainer, stream, exploration)
+
+    monkeypatch.setattr(Trainer, "agent", recorded)
+    train(tmp_path / "run")
+    assert asked == {("exploration", 0.3), ("test", 0.0)}
+
+
+EFFECTS = {
+    "env.action_repeat": 2,
+    "env.observation": "pixels",
+    "model.dynamics": "ssm",
+    "model.stochastic_size": 5,
+    "model.belief_size": 17,
+    "model.units": 17,
+    "model.min_stddev": 0.2,
+    "model.reward_layers": 2,
+    "model.reward_units": 17,
+    "model.activation": "elu",
+    "model.norm": "layer",
+    "objective.observation_weight": 2.0,
+    "objective.decoded": 0.5,
+    "objective.reward_weight": 1.0,
+    "objective.reward_overshooting": 2,
+    "objective.kl_weight": 2.0,
+    "objective.free_nats": 100.0,
+    "objective.kl_balance": 0.8,
+    "objective.overshooting": 2,
+    "objective.observation_overshooting": 2,
+    "objective.global_prior_weight": 1.0,
+    "optimiser.learning_rate": 1e-2,
+    "optimiser.epsilon": 1e-8,
+    "optimiser.gradient_clip": 1e-3,
+    "planner.horizon": 4,
+    "planner.candidates": 9,
+    "planner.elites": 3,
+    "planner.iterations": 3,
+    "planner.warm_start": True,
+    "train.episodes": 5,
+    "train.seed_episodes": 1,
+    "train.updates": 4,
+    "train.batch": 5,
+    "train.chunk": 5,
+    "train.exploration": 0.1,
+    "seed": 1,
+}
+ON_PICTURES = {"env.image_size": 8, "model.width": 5, "model.image_bits": 4}
+ON_OVERSHOOTING = {
+    "objective.overshooting_weight": 2.0,
+    "objective.observation_overshooting_weight": 2.0,
+    "objective.observation_overshooting_decoded": 0.5,
+    "objective.reward_overshooting_weight": 1.0,
+    "objective.reward_overshooting_starts": 1,
+}
+NO_EFFECT = {
+    *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
+    *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),
+    *("train.threads", "train.device"),  # where and how fast it is learned
+}
+
+
+@pytest.mark.parametrize("option", EFFECTS)
+def test_an_option_has_an_effect(trained, tmp_path, option):
+    """A value that is read, and then forgotten on its way, shows here."""
+    other = train(tmp_path / "run", changed(TINY, option, EFFECTS[option]))
+    assert learned(other) != learned(trained)
+
+
+@pytest.mark.parametrize("option", [*ON_PICTURES, *ON_OVERSHOOTING])
+def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
+    if option in ON_PICTURES:
+        base = changed(TINY, "env.observation", "pixels")
+    else:
+        base = TINY
+        for term in ("", "observation_", "reward_"):
+            base = changed(base, f"objective.{term}overshooting", 2)
+    value = {**ON_PICTURES, **ON_OVERSHOOTING}[option]
+    one = train(tmp_path / "one", base)
+    other = train(tmp_path / "other", changed(base, option, value))
+    assert learned(one) != learned(other)
+
+
+def test_the_effect_of_every_option_is_known():
+    known = {*EFFECTS, *ON_PICTURES, *ON_OVERSHOOTING, *NO_EFFECT}
+    assert known == set(config.option_names(config.Config))
+
+
+def test_a_run_that_cannot_learn_any_more_stops_and_says_why(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"update 1 is not finite .*loss inf"):
+        train(tmp_path / "run", dataclasses.replace(TINY, task="toys:poison"))
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
+    """The update that would spoil them is the first that is not done."""
+    run = Run.create(tmp_path / "run", TINY)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        trainer.collect_seed_episodes()
+        before = learned(trainer)
+        monkeypatch.setattr(
+            torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.nan)
+        )
+        with pytest.raises(FloatingPointError):
+            trainer.update()
+    assert learned(trainer) == before
+    assert trainer.counters.updates == 0
+
+
+class Broken(toys.Integrator):
+    """Fails in the middle of the sixth episode: two of them are for an evaluation."""
+
+    resets = 0
+
+    def reset(self, **options):
+        type(self).resets += 1
+        return super().reset(**options)
+
+    def step(self, action):
+        if self.resets > 5 and self.steps > 5:
+            raise OSError("the simulator died")
+        return super().step(action)
+
+
+def test_an_environment_that_fails_leaves_a_run_to_go_on_with(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(toys, "integrator", Broken)
+    with pytest.raises(OSError, match="the simulator died"):
+        train(tmp_path / "run")
+    monkeypatch.setattr(toys, "integrator", toys.Integrator)
+    run = Run.open(tmp_path / "run")
+    state = run.latest()
+    assert state["counters"]["episodes"] == 3
+    with Reporter(run.metrics, resume=state["metrics"]) as reporter:
+        trainer = Trainer(run, reporter, state)
+        trainer.train()
+    assert learned(trainer) == learned(trained)
+
+
+def test_planet_solves_the_integrator(tmp_path):
+    """From its state. The best is to go straight to the goal, and to stay there."""
+    solvable = tiny(
+        **{**SMALL, "objective__free_nats": 0.1},
+        model__belief_size=32,
+        model__units=32,
+        model__activation="elu",
+        planner__horizon=6,
+        planner__candidates=100,
+        planner__elites=10,
+        planner__iterations=4,
+        train__episodes=6,
+        train__updates=60,
+        train__batch=16,
+        train__evaluate_every=100,
+        train__evaluation_episodes=10,
+    )
+    trainer = train(tmp_path / "run", solvable)
+    ((*_, values),) = metrics(trainer, "evaluate")
+    best = np.mean([return_of(seed, to_goal) for seed in range(100)])
+    chance = np.mean([return_of(seed, at_random) for seed in range(100)])
+    assert chance < 0.4 * best
+    assert values["score"] > 0.9 * best
+
+
+def return_of(seed, choose):
+    env = toys.integrator()
+    env.reset(seed=seed)
+    env.action_space.seed(seed)
+    return sum(env.step(choose(env))[1] for _ in range(toys.STEPS))
+
+
+def to_goal(env):
+    return np.clip([(toys.GOAL - env.place) / toys.SPEED], -1, 1)
+
+
+def at_random(env: gymnasium.Env):
+    return env.action_space.sample()
+
+
+def test_the_config_is_stored_with_the_run(trained):
+    assert config.load(trained.run.directory / "config.json") == TINY
