@@ -1,0 +1,316 @@
+"""The command: what it prints, writes and refuses, and the exit status it gives."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from typing import get_args, get_type_hints
+
+import pytest
+from PIL import Image
+
+from planet_torch import cli, config, report, video
+from planet_torch.cli import main
+from planet_torch.config import Config
+from planet_torch.presets import PRESETS
+from planet_torch.sinks import SINKS
+
+DEBUG = ["toys:integrator", "--preset", "debug", "--train.chunk", "6"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run, and what the command printed."""
+    place = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video, "video_suffix", lambda: ".gif")  # faster than mp4
+        assert main(["train", *DEBUG, "--run", str(place), "--log", "tensorboard"]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def gif(monkeypatch):
+    monkeypatch.setattr(video, "video_suffix", lambda: ".gif")
+
+
+def refused(capsys, *words):
+    """The one line that says why the command is not done."""
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("planet: error: ")
+    assert not re.search("[│╭╰]", line)
+    return line.removeprefix("planet: error: ")
+
+
+def test_training_leaves_everything_in_the_run_directory(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        *("config.json", "run.json", "metrics.jsonl", "curve.png"),
+        *("episodes", "checkpoints", "videos", "tensorboard"),
+    }
+    with Image.open(run / "curve.png") as curve:
+        assert min(curve.size) > 300
+    assert len(list((run / "videos").iterdir())) == 2
+
+
+def test_a_finished_run_says_its_score_and_where_everything_is(run, capsys):
+    assert main(["train", "--resume", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^score +-?\d+\.\d, the mean of 2 episodes", said, re.MULTILINE)
+    assert str(run / "curve.png") in said
+    assert f"planet evaluate {run}" in said
+
+
+def test_the_published_score_is_drawn_where_there_is_one(run, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(
+        "planet_torch.report.learning_curve", lambda *args, **_: drawn.append(args)
+    )
+    monkeypatch.setitem(
+        report.PLANET, "toys:integrator", report.PLANET["dmc/cartpole-swingup"]
+    )
+    main(["train", "--resume", str(run)])
+    assert drawn[0][2] == 821
+    assert "821 after 1,000 episodes, by Hafner et al." in capsys.readouterr().out
+
+
+def test_evaluation_repeats_itself_as_json(run, capsys):
+    words = ["evaluate", str(run), "--episodes", "3", "--seed", "5", "--json"]
+    scores = []
+    for _ in range(2):
+        assert main(words) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    assert scores[0] == scores[1]
+    assert len(scores[0]["returns"]) == 3
+    assert scores[0]["score"] == pytest.approx(sum(scores[0]["returns"]) / 3)
+
+
+def test_evaluation_says_its_score_in_words_and_writes_videos(run, capsys):
+    assert main(["evaluate", str(run), "--episodes", "2", "--video"]) == 0
+    said = capsys.readouterr()
+    assert re.match(r"score -?\d+\.\d, the mean of 2 episodes from", said.out)
+    for number in (0, 1):
+        path = run / "videos" / f"evaluate-seed-0-{number:02d}.gif"
+        assert f"video {path}" in said.err
+        with Image.open(path) as film:
+            assert film.n_frames > 1
+
+
+def test_prediction_writes_a_film_and_a_strip(run, tmp_path, capsys):
+    out = tmp_path / "foreseen"
+    words = ["--context", "3", "--length", "8", "--out", str(out)]
+    assert main(["predict", str(run), *words]) == 0
+    said = capsys.readouterr().out
+    for suffix in (".gif", ".png"):
+        assert f"{out}{suffix}" in said
+        with Image.open(f"{out}{suffix}") as picture:
+            assert min(picture.size) > 100
+    assert re.search(r"^  5 frames ahead: wrong by +\d+\.\d grey levels", said, re.M)
+
+
+def test_the_list_has_every_task_and_preset(capsys):
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    words = ("dmc/cartpole-swingup", "dmc/humanoid_CMU-walk", "821", *PRESETS)
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_has_every_command(words, capsys):
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert [name for name in cli.COMMANDS if name not in said] == []
+    assert max(map(len, said.splitlines())) <= 88
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_each_command_explains_each_of_its_options(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    known = config.option_names(cli.COMMANDS[command])
+    options = {name for name in known if name not in ("task", "directory")}
+    assert [name for name in options if f"--{name}" not in said] == []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_help_shows_the_values_of_the_preset(preset, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", f"--preset={preset}", "--help"])
+    said = " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
+    size = PRESETS[preset].env.image_size
+    assert f"Height and width of the pictures. (default: {size})" in said
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"planet {cli.__version__}\n"
+
+
+def test_what_is_asked_often_is_answered_without_torch():
+    code = (
+        "import sys; from planet_torch.cli import main; main(['list'])\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_options_of_a_preset_are_changed_one_by_one():
+    words = ["dmc/walker-walk", "--preset", "debug", "--seed", "3"]
+    more = ["--planner.warm_start", "True", "--env.action-repeat=5"]
+    train = cli.parse("train", [*words, *more])
+    debug = PRESETS["debug"]
+    assert train.config == dataclasses.replace(
+        debug,
+        task="dmc/walker-walk",
+        seed=3,
+        planner=dataclasses.replace(debug.planner, warm_start=True),
+        env=dataclasses.replace(debug.env, action_repeat=5),
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_alone_is_that_preset(preset):
+    train = cli.parse("train", ["--preset", preset, "t"])
+    assert train.config == dataclasses.replace(PRESETS[preset], task="t")
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("dmc/cartpole-swingup", "cartpole-swingup-cpu-2"),
+        ("gym/Pendulum-v1", "Pendulum-v1-cpu-2"),
+        ("my.module:factory", "my.module-factory-cpu-2"),
+    ],
+)
+def test_a_run_is_named_after_its_task_preset_and_seed(task, name):
+    train = cli.parse("train", [task, "--seed", "2"])
+    assert str(train.directory) == f"runs/{name}"
+
+
+def bad_values():
+    """An option of training and a value that it cannot have, for each option."""
+    hints = dict(zip(config.option_names(Config), leaf_hints(Config), strict=True))
+    for name, hint in hints.items():
+        kinds = {hint, *get_args(hint)}
+        if name == "task":
+            continue
+        if kinds & {str} and name != "train.device":
+            raise AssertionError(name)
+        if str not in kinds:
+            yield name, "banana"
+        if kinds & {int, float}:
+            yield name, "-1"
+        if float in kinds:
+            yield from ((name, "nan"), (name, "inf"))
+        elif int in kinds:
+            yield name, "2.5"
+
+
+def leaf_hints(kind):
+    for hint in get_type_hints(kind).values():
+        yield from leaf_hints(hint) if dataclasses.is_dataclass(hint) else [hint]
+
+
+@pytest.mark.parametrize(("option", "value"), list(bad_values()))
+def test_a_bad_value_is_refused(option, value, capsys, tmp_path):
+    words = ("train", *DEBUG, "--run", tmp_path / "run", f"--{option}", value)
+    line = refused(capsys, *words)
+    assert option in line
+    assert value.rstrip("0.") in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", config.option_names(Config)[1:])
+def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
+    line = refused(capsys, "train", "toys:integrator", f"--{option}x", "3")
+    assert line == f"no option '--{option}x'; did you mean '--{option}'?"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("trian x", "no command 'trian'; did you mean 'train'?"),
+        ("zzz", "no command 'zzz'; there are train, evaluate, predict, list"),
+        ("train", "which TASK? `planet list` names those"),
+        ("train dmc/cartpole-balence", "did you mean 'dmc/cartpole-balance'?"),
+        ("train one two", "'two' is one word too many"),
+        ("train x --preset cpuu", "invalid choice 'cpuu' for argument '--preset'"),
+        ("train x --preset", "Missing value for argument '--preset'"),
+        ("train x --log tb", "invalid choice 'tb' for argument '--log'"),
+        ("train nowhere:task", "No module named 'nowhere'"),
+        ("train toys:integrator --planner.elites 999", "elites"),
+        ("train toys:integrator --train.device abacus", "train.device (='abacus')"),
+        ("train --resume nowhere", "nowhere holds no run"),
+        ("train x --resume nowhere", "it takes only --log"),
+        ("train --resume nowhere --train.batch 3", "it takes only --log"),
+        ("evaluate", "DIR"),
+        ("evaluate nowhere", "nowhere holds no run"),
+        ("evaluate nowhere --episodes 0", "evaluate.episodes (=0) must be at least 1"),
+        ("evaluate nowhere --episodes x", "--episodes"),
+        ("evaluate nowhere --vidoe", "no option '--vidoe'; did you mean '--video'?"),
+        ("predict", "DIR"),
+        ("predict nowhere --context x", "--context"),
+        ("list all", "'all' is one word too many"),
+    ],
+)
+def test_what_cannot_be_done_is_answered_in_one_line(words, answer, capsys, tmp_path):
+    assert answer in refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["train", *DEBUG, "--run"], "holds a run already; go on with it by"),
+        (["predict", "--context", "0"], "context"),
+        (["predict", "--length", "99"], "more than the 13 frames"),
+        (["evaluate", "--device", "abacus"], "(='abacus') cannot be used"),
+    ],
+)
+def test_what_cannot_be_done_with_a_run_is_answered(words, answer, run, capsys):
+    capsys.readouterr()
+    place = words.index("--run") + 1 if "--run" in words else 1
+    assert answer in refused(capsys, *words[:place], run, *words[place:])
+
+
+def test_every_sink_can_be_asked_for():
+    hint = get_type_hints(cli.Train)["log"]
+    assert {name for part in get_args(hint) for name in get_args(part)} == set(SINKS)
+
+
+def test_debug_shows_where_an_error_comes_from():
+    with pytest.raises(FileNotFoundError):
+        main(["evaluate", "nowhere", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (FloatingPointError("update 3 is not finite"), 1),
+        (OSError(28, "No space left on device"), 1),
+        (PermissionError(13, "Permission denied"), 1),
+    ],
+)
+def test_what_fails_on_the_way_has_a_status_of_its_own(
+    error, status, capsys, monkeypatch
+):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(cli.List, "__call__", fail)
+    assert main(["list"]) == status
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_closed_pipe_is_quiet():
+    command = f"{sys.executable} -m planet_torch list | true"
+    done = subprocess.run(
+        ["bash", "-c", command], check=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
