@@ -221,6 +221,28 @@ def test_more_time_gives_better_plans_and_the_first_slice_is_always_done(make):
     assert -1.5 < values[0.001] < values[10_000]  # a random candidate has -2.5
 
 
+def test_an_iteration_cut_short_refits_to_the_same_share_of_elites():
+    """Time for 25 of 200 candidates leaves 3 of 20 elites."""
+    slow = SlowReturns()
+    recorder = Recorder(slow)
+    cem = CEM(
+        horizon=1, candidates=200, elites=20, clock=slow.clock, decision_budget_ms=1.0
+    )
+    plan = cem.plan(recorder, 1, 1, seeded())
+    actions = recorder.asked[0].flatten()
+    elites = actions[(actions - 0.5).abs().argsort()[:3]]
+    assert_close(plan.flatten()[0], elites.mean())
+
+
+@every_planner
+def test_of_equal_candidates_the_first_are_the_elites(make):
+    recorder = Recorder(lambda actions: torch.zeros(actions.shape[:2]))
+    planner = make(**SMALL)
+    plan = planner.plan(recorder, 2, 1, seeded())
+    share = {CEM: 20, RandomShooting: 1, MPPI: 200, ICEM: 1}[make.func]
+    assert_close(plan, recorder.asked[-1][:, :share].mean(dim=1))
+
+
 def test_without_a_budget_an_iteration_is_one_call_and_no_clock_is_read():
     recorder = Recorder(lambda actions: actions.sum((2, 3)))
     planner = CEM(**SMALL, elites=5, iterations=3, clock=lambda: 1 / 0)
