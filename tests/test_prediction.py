@@ -8,36 +8,11 @@ import torch
 from torch import nn
 
 from planet_torch.chunk import Chunk
-from planet_torch.dynamics import Dynamics, State
 from planet_torch.prediction import predict
 from planet_torch.world_model import WorldModel
+from toy_models import Counting
 
 CONTEXT = 3
-
-
-class Grey(Dynamics):
-    """The posterior is the observation; the prior is the state plus the action."""
-
-    stochastic_size, belief_size = 1, 0
-
-    def __init__(self):
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
-
-    def project_action(self, action):
-        return action
-
-    def project_embedding(self, embedding):
-        return embedding
-
-    def advance(self, state, action):
-        return state.sample + action
-
-    def prior(self, carry, noise):
-        return State(carry, torch.ones_like(carry), carry, carry[..., :0])
-
-    def posterior(self, carry, embedding, noise):
-        return self.prior(embedding, noise)
 
 
 class Canvas(nn.Module):
@@ -56,7 +31,7 @@ class Mean(nn.Module):
 
 @pytest.fixture
 def world_model():
-    return WorldModel(Mean(), Grey(), Canvas(), nn.Identity())
+    return WorldModel(Mean(), Counting(), Canvas(), nn.Identity())
 
 
 def make_chunk(greys, steps):
