@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 from PIL import Image
 
-from planet_torch import cli, config, report, video
+from planet_torch import cli, commands, config, report, video
 from planet_torch.cli import main
 from planet_torch.config import Config
 from planet_torch.presets import PRESETS
@@ -279,7 +279,7 @@ def test_what_cannot_be_done_with_a_run_is_answered(words, answer, run, capsys):
 
 
 def test_every_sink_can_be_asked_for():
-    hint = get_type_hints(cli.Train)["log"]
+    hint = get_type_hints(commands.train.Train)["log"]
     assert {name for part in get_args(hint) for name in get_args(part)} == set(SINKS)
 
 
@@ -303,7 +303,7 @@ def test_what_fails_on_the_way_has_a_status_of_its_own(
     def fail(self):
         raise error
 
-    monkeypatch.setattr(cli.List, "__call__", fail)
+    monkeypatch.setattr(commands.list.List, "__call__", fail)
     assert main(["list"]) == status
     assert len(capsys.readouterr().err.splitlines()) == 1
 

@@ -32,6 +32,8 @@ LAYERS = [
     ["build", "presets", "rollout", "video"],
     ["run"],
     ["listing", "report", "trainer", "baselines.*", "cluster"],
+    ["commands.*"],
+    ["commands"],
     ["cli", "studio.*"],
     ["__init__", "__main__"],
 ]

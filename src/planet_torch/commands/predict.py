@@ -1,0 +1,51 @@
+"""``planet predict``: show what a model foresees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from planet_torch.commands.types import Device, Directory
+from planet_torch.config import Count, Options, Seed
+
+
+@dataclass(frozen=True)
+class Predict(Options):
+    """Show what the model foresees, beside what came and how far it is off.
+
+    The model watches the first frames of a new episode of its own agent. From there on
+    it is given the actions only, and what it imagines stands beside what came.
+    """
+
+    directory: Positional[Directory]
+    """Of the run."""
+    context: Count = 5
+    """Frames that the model sees."""
+    length: Count = 50
+    """Frames that it then has to foresee."""
+    seed: Seed = 0
+    """Of the episode, and of what the model imagines."""
+    out: Annotated[Path | None, arg(metavar="PATH")] = None
+    """What to write, without a suffix; videos/prediction of the run if left out."""
+    device: Device = None
+    """Where to compute, if not where it was trained: cpu, cuda, mps."""
+
+    def __call__(self) -> int:
+        """Predict."""
+        from planet_torch import video
+        from planet_torch.report import print_errors, progress_of
+        from planet_torch.run import Run
+
+        run = Run.open(self.directory, self.device)
+        with progress_of("predict") as on_decision:
+            seen = run.predict(self.context, self.length, self.seed, on_decision)
+        out = str(self.out or run.videos / "prediction")
+        rows = video.prediction_rows(seen)
+        every = max(1, (self.context + self.length) // 11)
+        print(video.save_prediction(seen, f"{out}{video.video_suffix()}"))
+        print(video.save_strip(rows, f"{out}.png", self.context, every))
+        print_errors(seen)
+        return 0
