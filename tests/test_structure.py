@@ -18,7 +18,8 @@ PACKAGE = "planet_torch"
 # import each other.
 LAYERS = [
     [
-        *("chunk", "files", "metrics", "networks", "published", "signals", "trials"),
+        *("chunk", "files", "memory", "metrics", "networks", "published", "signals"),
+        "trials",
         "envs.ground",
     ],
     [

@@ -14,6 +14,7 @@ from planet_torch.agent import PlanetAgent
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
 from planet_torch.envs import make
+from planet_torch.memory import keep_freed_memory
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
 from planet_torch.objectives import (
     Divergence,
@@ -56,9 +57,12 @@ class Spaces:
 def prepare_torch(config: Config) -> None:
     """Use as many threads as the config says, and see that its device is there.
 
+    Memory that tensors give back is kept for the next ones.
+
     Raises:
         ValueError: if it is not.
     """
+    keep_freed_memory()
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     try:
