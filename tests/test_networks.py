@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -18,6 +19,7 @@ from planet_torch.networks import (
     GRUCell,
     Linear,
     SplitLinear,
+    TransposedConvolution,
     decoder_kernels,
     encoder_stages,
 )
@@ -123,7 +125,9 @@ def test_layers_of_the_paper():
     encoder, decoder = ConvEncoder((3, 64, 64)), ConvDecoder(230, (3, 64, 64))
     assert encoder.embedding_size == 1024
     kinds = [type(layer).__name__ for layer in decoder.layers]
-    assert kinds == ["ConvTranspose2d", "Sequential"] * 3 + ["ConvTranspose2d"]
+    assert kinds == ["TransposedConvolution", "Sequential"] * 3 + [
+        "TransposedConvolution"
+    ]
     down = [m for m in encoder.layers if isinstance(m, nn.Conv2d)]
     up = [m for m in decoder.layers if isinstance(m, nn.ConvTranspose2d)]
     assert [layer.out_channels for layer in down] == [32, 64, 128, 256]
@@ -179,6 +183,22 @@ def test_encoder_stages_leave_less_than_a_kernel(pixels):
 def test_images_too_small_for_one_convolution_are_refused():
     with pytest.raises(ValueError, match=r"3 x 64.*at least 4"):
         ConvEncoder((3, 3, 64))
+
+
+@pytest.mark.parametrize("kernel", [(6, 6), (4, 2), (5, 5), (6, 5), (1, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (1, 3), (4, 2)])
+def test_a_transposed_convolution_is_that_of_torch(kernel, size):
+    layer = TransposedConvolution(3, 2, kernel).double()
+    nn.init.normal_(layer.bias)
+    x = torch.randn(4, 3, *size, dtype=torch.float64, requires_grad=True)
+    parts = [x, *layer.parameters()]
+    plain = F.conv_transpose2d(x, layer.weight, layer.bias, stride=2)
+    weights = torch.randn_like(plain)
+    gradients = [
+        torch.autograd.grad((y * weights).sum(), parts) for y in (layer(x), plain)
+    ]
+    assert_close(layer(x), plain)
+    assert_close(*gradients)
 
 
 def test_leading_axes_are_a_batch():

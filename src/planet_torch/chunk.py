@@ -80,9 +80,10 @@ def dequantise(
     if not 1 <= bits <= 8:
         raise ValueError(f"bits (={bits}) must be from 1 to 8; the paper has 5")
     noise = _random_bytes(image.shape, generator, image.device)
-    value = (image.to(torch.int32) >> (8 - bits) << 8) + noise
+    kept = image.bitwise_and(256 - 2 ** (8 - bits))
     step = 2.0 ** -(bits + 8)
-    return value.to(torch.float32).mul_(step).add_(step / 2 - 0.5).movedim(-1, -3)
+    value = noise.to(torch.float32).mul_(step).add_(step / 2 - 0.5)
+    return value.add_(kept, alpha=2.0**-8).movedim(-1, -3)  # every sum is exact
 
 
 def _random_bytes(
