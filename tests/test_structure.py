@@ -32,7 +32,7 @@ LAYERS = [
     ["overshooting"],
     ["build", "presets", "rollout", "video"],
     ["run"],
-    ["listing", "report", "trainer", "baselines.*", "cluster"],
+    ["listing", "report", "trainer", "baselines.*", "benchmark.*", "cluster"],
     ["commands.*"],
     ["commands"],
     ["cli", "studio.*"],

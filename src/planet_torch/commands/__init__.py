@@ -6,6 +6,7 @@ call of the command that needs it.
 
 from typing import Protocol, runtime_checkable
 
+from planet_torch.commands.benchmark import Benchmark
 from planet_torch.commands.evaluate import Evaluate
 from planet_torch.commands.list import List
 from planet_torch.commands.predict import Predict
@@ -25,4 +26,5 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "predict": Predict,
     "list": List,
+    "benchmark": Benchmark,
 }

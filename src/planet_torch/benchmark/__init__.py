@@ -1,0 +1,1 @@
+"""How fast it is: contenders in processes of their own, timed in turns."""

@@ -1,0 +1,243 @@
+"""What is timed, by a process that is told through its standard input.
+
+    python -m planet_torch.benchmark.jobs config.json [--plain]
+
+prints the names of the jobs as JSON, and then one measurement for each name it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from planet_torch import build, config
+from planet_torch.agent import PlanetAgent
+from planet_torch.benchmark.plain import Plain
+from planet_torch.build import Spaces
+from planet_torch.chunk import Chunk, Episode
+from planet_torch.config import Config
+from planet_torch.objectives import objective
+from planet_torch.replay import Replay
+
+EPISODES = 20  # in the replay that is sampled
+FRAMES = 20  # in a measurement of an environment
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to time: ``count`` times ``unit`` in a call."""
+
+    unit: str
+    count: int
+    run: Callable[[], object]
+
+
+class Stopwatch:
+    """The seconds spent in named parts since it was last read."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self.seconds: dict[str, float] = {}
+
+    def read(self) -> dict[str, float]:
+        """The seconds of each part; it starts from zero again."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
+
+    def wait(self) -> None:
+        """Wait for what a GPU still has to do."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what happens inside as this part."""
+        start = time.perf_counter()
+        yield
+        self.wait()
+        spent = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def watch(self, owner: object, method: str, name: str) -> None:
+        """Count the calls of a method of this object as a part."""
+        function = getattr(owner, method)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        setattr(owner, method, watched)
+
+
+def jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
+    """The jobs of this package with a config."""
+    build.prepare_torch(config_)
+    with closing(build.environments(config_, 1)) as envs:
+        spaces = build.spaces(envs)
+    found = dict(environment_jobs(config_))
+    train, device = config_.train, config_.train.device
+    generator = torch.Generator().manual_seed(0)
+    replay = filled_replay(scratch, spaces, train.chunk)
+    sample = partial(replay.sample, train.batch, train.chunk, generator)
+    found["replay"] = Job("batches", 1, sample)
+    torch.manual_seed(0)
+    model = build.world_model(config_, spaces)
+    update = updater(config_, model, sample().to(device), watch)
+    found["update"] = Job("updates", 1, update)
+    stream = torch.Generator(device).manual_seed(0)
+    for count in (1, 10):
+        agent = build.agent(config_, spaces, model, stream)
+        found[f"decision, {count} at once"] = decider(agent, sample(), count)
+    return found
+
+
+def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
+    """Decisions in one environment, pictures included, by each renderer there is."""
+    variants = {"": config_.env}
+    if config_.task.startswith("dmc/"):
+        variants = {
+            "raycast": replace(config_.env, renderer="raycast"),
+            "gl": replace(config_.env, renderer="gl"),
+        }
+    for name, env in variants.items():
+        try:
+            envs = build.environments(replace(config_, env=env), 1)
+            envs.reset(seed=0)
+        except (ImportError, RuntimeError, AttributeError, OSError):
+            continue  # such as a machine without OpenGL
+        action = np.zeros_like(envs.action_space.sample())
+
+        def run(envs: Any = envs, action: np.ndarray = action) -> None:
+            for _ in range(FRAMES):
+                envs.step(action)
+
+        yield f"environment {name}".strip(), Job("frames", FRAMES, run)
+
+
+def filled_replay(directory: Path, spaces: Spaces, chunk: int) -> Replay:
+    """A replay of random episodes, as long as the task's."""
+    replay, random = Replay(directory), np.random.default_rng(0)
+    rows = max(spaces.decisions + 1, chunk)
+    shape = (rows, *spaces.observation)
+    for _ in range(EPISODES):
+        pictures = random.integers(0, 256, shape, dtype=np.uint8)
+        seen = pictures if len(shape) == 4 else pictures.astype(np.float32) / 256
+        action = random.uniform(-1, 1, (rows, spaces.action_size)).astype(np.float32)
+        reward = random.uniform(0, 1, rows).astype(np.float32)
+        action[0], reward[0] = 0, 0
+        replay.add(Episode(seen, action, reward))
+    return replay
+
+
+def updater(
+    config_: Config, model: Any, chunk: Chunk, watch: Stopwatch
+) -> Callable[[], None]:
+    """One update, as ``Trainer.update`` makes it, in parts."""
+    optimiser = build.optimiser(config_, model)
+    terms = build.objective_terms(config_)
+    generator = torch.Generator(config_.train.device).manual_seed(0)
+    watch.watch(model, "prepare", "prepare")
+    watch.watch(model.encoder, "forward", "encode")
+    watch.watch(model.dynamics, "observe", "dynamics")
+    watch.watch(model.decoder, "forward", "decode")
+    watch.watch(model.reward, "forward", "reward")
+
+    def update() -> None:
+        loss, _ = objective(model, terms, chunk, generator)
+        optimiser.zero_grad(set_to_none=True)
+        with watch.part("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with watch.part("optimiser"):
+            clip = config_.optimiser.gradient_clip
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimiser.step()
+
+    return update
+
+
+def decider(agent: PlanetAgent, chunk: Chunk, count: int) -> Job:
+    """Decisions for several environments at once."""
+    rows = chunk.observation.flatten(0, 1)
+    seen = rows[torch.arange(count) % len(rows)].numpy()
+    agent.reset(count)
+    return Job("decisions", count, lambda: agent.act(seen))
+
+
+def plain_jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
+    """The jobs of the reference loops."""
+    if config_.train.threads:
+        torch.set_num_threads(config_.train.threads)
+    with closing(build.environments(config_, 1)) as envs:
+        spaces = build.spaces(envs)
+    train, adam = config_.train, config_.optimiser
+    replay = filled_replay(scratch, spaces, train.chunk)
+    chunk = replay.sample(train.batch, train.chunk, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    plain = Plain(config_, spaces)
+    optimiser = torch.optim.Adam(
+        plain.parameters(), lr=adam.learning_rate, eps=adam.epsilon
+    )
+
+    def update() -> None:
+        loss = plain.loss(chunk.observation, chunk.action, chunk.reward)
+        optimiser.zero_grad()
+        with watch.part("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with watch.part("optimiser"):
+            nn.utils.clip_grad_norm_(plain.parameters(), adam.gradient_clip)
+            optimiser.step()
+
+    found = {"update": Job("updates", 1, update)}
+    images = chunk.observation.flatten(0, 1)
+    for count in (1, 10):
+        seen = images[torch.arange(count) % len(images)]
+        act = lambda seen=seen: plain.act(seen)  # noqa: E731
+        found[f"decision, {count} at once"] = Job("decisions", count, act)
+    return found
+
+
+def measure(job: Job, watch: Stopwatch) -> dict[str, Any]:
+    """Seconds by the clock and of the processor, parts, and memory so far."""
+    watch.read()
+    start, cpu = time.perf_counter(), time.process_time()
+    job.run()
+    watch.wait()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "parts": watch.read(),
+        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+    }
+
+
+def main(path: str, kind: str = "") -> None:
+    """Answer what the standard input asks."""
+    config_ = config.load(Path(path))
+    watch = Stopwatch(config_.train.device)
+    with tempfile.TemporaryDirectory() as scratch:
+        make_jobs = plain_jobs if kind else jobs
+        found = make_jobs(config_, watch, Path(scratch))
+        names = {name: [job.unit, job.count] for name, job in found.items()}
+        threads = torch.get_num_threads()
+        print(json.dumps({"jobs": names, "threads": threads}), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(measure(found[line.strip()], watch)), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

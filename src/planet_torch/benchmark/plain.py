@@ -1,0 +1,172 @@
+"""The reference of ``planet benchmark --reference``: PlaNet as one writes it first.
+
+The same networks and the same arithmetic, without anything that makes them faster:
+convolutions of the whole batch in the usual memory order, a time loop that joins its
+inputs at each step and asks for prior and posterior, ``torch.nn.GRUCell``, PyTorch's
+Adam, and a planner that takes one environment after another.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from planet_torch.build import Spaces
+from planet_torch.config import Config
+from planet_torch.networks import (
+    MLP,
+    after_convolution,
+    after_linear,
+    decoder_kernels,
+    encoder_stages,
+)
+
+
+class Plain(nn.Module):
+    """An RSSM with its heads, its loss and its search."""
+
+    def __init__(self, config: Config, spaces: Spaces) -> None:
+        super().__init__()
+        model = self.model = config.model
+        self.config = config
+        if len(spaces.observation) != 3:
+            raise ValueError("the reference loops of a benchmark need pictures")
+        pixels, _, channels = spaces.observation
+        self.action_size = spaces.action_size
+        self.encoder = _encoder(config, pixels, channels)
+        with torch.no_grad():
+            embedding = self.encoder(torch.zeros(1, channels, pixels, pixels)).shape[1]
+        S, D, units = model.stochastic_size, model.belief_size, model.units
+        after = (units, model.activation, model.norm)
+        self.input = nn.Sequential(
+            nn.Linear(S + self.action_size, units), after_linear(*after)
+        )
+        self.cell = nn.GRUCell(units, D)
+        self.prior, self.posterior = (
+            nn.Sequential(
+                nn.Linear(width, units), after_linear(*after), nn.Linear(units, 2 * S)
+            )
+            for width in (D, D + embedding)
+        )
+        self.decoder = _decoder(config, pixels, channels)
+        self.reward = MLP(
+            S + D,
+            1,
+            layers=model.reward_layers,
+            units=model.reward_units,
+            activation=model.activation,
+            norm=model.norm,
+        )
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Pictures (..., H, W, C) uint8 as (..., C, H, W) with noise."""
+        levels = 2**self.model.image_bits
+        value = torch.floor(image.float() / (256 / levels)) / levels - 0.5
+        noise = torch.rand_like(value) / levels
+        return (value + noise).movedim(-1, -3).contiguous()
+
+    def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation."""
+        mean, stddev = hidden.chunk(2, dim=-1)
+        return mean, F.softplus(stddev) + self.model.min_stddev
+
+    def advance(self, sample: Tensor, belief: Tensor, action: Tensor) -> Tensor:
+        """The next belief."""
+        x: Tensor = self.input(torch.cat([sample, action], dim=-1))
+        new: Tensor = self.cell(x, belief)
+        return new
+
+    def loss(self, image: Tensor, action: Tensor, reward: Tensor) -> Tensor:
+        """The one-step bound of a chunk, with everything decoded."""
+        batch, length = reward.shape
+        observation = self.prepare(image)
+        embedding = self.encoder(observation.flatten(0, 1)).reshape(batch, length, -1)
+        sample = torch.zeros(batch, self.model.stochastic_size)
+        belief = torch.zeros(batch, self.model.belief_size)
+        features, divergences = [], []
+        for t in range(length):
+            belief = self.advance(sample, belief, action[:, t])
+            prior = self.moments(self.prior(belief))
+            hidden = torch.cat([belief, embedding[:, t]], dim=-1)
+            mean, stddev = self.moments(self.posterior(hidden))
+            sample = mean + stddev * torch.randn_like(mean)
+            features.append(torch.cat([sample, belief], dim=-1))
+            q, p = (torch.distributions.Normal(*m) for m in ((mean, stddev), prior))
+            divergences.append(torch.distributions.kl_divergence(q, p).sum(dim=-1))
+        together = torch.stack(features, dim=1).flatten(0, 1)
+        weights = self.config.objective
+        share = torch.randperm(batch * length)
+        share = share[: max(1, round(weights.decoded * batch * length))]
+        images = self.decoder(together[share])
+        error = (images - observation.flatten(0, 1)[share]).square().sum((1, 2, 3))
+        reward_error = self.reward(together).squeeze(-1) - reward.flatten()
+        kl = (torch.stack(divergences) - weights.free_nats).clamp(min=0)
+        return (
+            weights.observation_weight * 0.5 * error.mean()
+            + weights.reward_weight * 0.5 * reward_error.square().mean()
+            + weights.kl_weight * kl.mean()
+        )
+
+    @torch.no_grad()
+    def act(self, images: Tensor) -> Tensor:
+        """A decision for each environment, one after another."""
+        return torch.stack([self.plan(image) for image in images])
+
+    def plan(self, image: Tensor) -> Tensor:
+        """The first action of a plan by the cross-entropy method."""
+        search, model = self.config.planner, self.model
+        J, H, A = search.candidates, search.horizon, self.action_size
+        embedding = self.encoder(self.prepare(image[None]))
+        belief = torch.zeros(1, model.belief_size)
+        belief = self.advance(
+            torch.zeros(1, model.stochastic_size), belief, torch.zeros(1, A)
+        )
+        moments = self.posterior(torch.cat([belief, embedding], dim=-1))
+        start, spread = self.moments(moments)
+        start = start + spread * torch.randn_like(start)
+        mean, stddev = torch.zeros(H, A), torch.ones(H, A)
+        for _ in range(search.iterations):
+            actions = (mean + stddev * torch.randn(J, H, A)).clamp(-1, 1)
+            returns = self.returns(start.expand(J, -1), belief.expand(J, -1), actions)
+            elites = actions[returns.topk(search.elites).indices]
+            mean, stddev = elites.mean(dim=0), elites.std(dim=0, correction=0)
+        return mean[0]
+
+    def returns(self, sample: Tensor, belief: Tensor, actions: Tensor) -> Tensor:
+        """The imagined returns (J,) of candidates (J, H, A)."""
+        total = torch.zeros(len(actions))
+        for t in range(actions.shape[1]):
+            belief = self.advance(sample, belief, actions[:, t])
+            mean, stddev = self.moments(self.prior(belief))
+            sample = mean + stddev * torch.randn_like(mean)
+            features = torch.cat([sample, belief], dim=-1)
+            total = total + self.reward(features).squeeze(-1)
+        return total
+
+
+def _encoder(config: Config, pixels: int, channels: int) -> nn.Sequential:
+    """Convolutions of kernel 4 and stride 2."""
+    model = config.model
+    layers: list[nn.Module] = []
+    widths = [model.width * 2**i for i in range(encoder_stages(pixels))]
+    for before, after in zip([channels, *widths], widths, strict=False):
+        layers.append(nn.Conv2d(before, after, 4, stride=2))
+        layers.append(after_convolution(after, model.activation, model.norm))
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def _decoder(config: Config, pixels: int, channels: int) -> nn.Sequential:
+    """A linear layer, then transposed convolutions of stride 2."""
+    model, kernels = config.model, decoder_kernels(pixels)
+    dense = model.width * 2 ** (len(kernels) + 1)
+    hidden = [model.width * 2**i for i in reversed(range(len(kernels) - 1))]
+    widths = [dense, *hidden, channels]
+    layers: list[nn.Module] = [
+        nn.Linear(model.stochastic_size + model.belief_size, dense),
+        nn.Unflatten(1, (dense, 1, 1)),
+    ]
+    for kernel, before, after in zip(kernels, widths, widths[1:], strict=False):
+        layers.append(nn.ConvTranspose2d(before, after, kernel, stride=2))
+        layers.append(after_convolution(after, model.activation, model.norm))
+    return nn.Sequential(*layers[:-1])

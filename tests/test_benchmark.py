@@ -1,0 +1,163 @@
+import json
+import time
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from planet_torch import build, cli
+from planet_torch.benchmark import contest, jobs
+from planet_torch.benchmark.plain import Plain
+from planet_torch.presets import PRESETS
+
+PICTURES = build.Spaces((16, 16, 3), 2, 1, 12)
+LARGE = build.Spaces((64, 64, 3), 6, 1, 12)
+DEBUG = PRESETS["debug"]
+
+
+def size(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("preset", "spaces"), [("paper", LARGE), ("debug", PICTURES)])
+def test_the_reference_has_the_same_networks(preset, spaces):
+    config = PRESETS[preset]
+    plain, ours = Plain(config, spaces), build.world_model(config, spaces)
+    for name in ("encoder", "decoder", "reward"):
+        assert size(getattr(plain, name)) == size(getattr(ours, name))
+    dynamics = ours.dynamics
+    assert size(plain.input) == size(dynamics.input)
+    assert size(plain.prior) == size(dynamics.prior_hidden) + size(dynamics.prior_head)
+    # PyTorch's cell has a second bias for each of its three gates.
+    more = 3 * config.model.belief_size
+    assert size(plain.cell) == size(dynamics.cell) + more
+
+
+def test_the_reference_learns_to_predict_one_chunk():
+    plain = Plain(DEBUG, PICTURES)
+    image = torch.randint(0, 256, (2, 5, 16, 16, 3), dtype=torch.uint8)
+    chunk = (image, torch.zeros(2, 5, 2), torch.full((2, 5), 3.0))
+    optimiser = torch.optim.Adam(plain.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        losses.append(plain.loss(*chunk))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_reference_plans_for_each_environment(monkeypatch):
+    plain = Plain(contest.config_of(PLANS, "toys:integrator", 1), PICTURES)
+    goal = torch.tensor([0.5, -0.5])
+    score = lambda self, sample, belief, a: -(a - goal).square().sum((1, 2))
+    monkeypatch.setattr(Plain, "returns", score)
+    images = torch.zeros(3, 16, 16, 3, dtype=torch.uint8)
+    assert_close(plain.act(images), goal.expand(3, 2), atol=0.1, rtol=0)
+
+
+PLANS = "debug planner.candidates=200 planner.elites=20 planner.iterations=6"
+
+
+def test_words_describe_a_config():
+    config = contest.config_of("debug train.batch=7 model.norm=layer", "a:b", 2)
+    assert (config.task, config.train.threads) == ("a:b", 2)
+    assert (config.train.batch, config.model.norm) == (7, "layer")
+    assert config.model.width == DEBUG.model.width
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("papper", "did you mean 'paper'"),
+        ("", "no preset ''"),
+        ("cpu train.bach=3", "did you mean 'train.batch'"),
+        ("cpu train.batch=many", r"train\.batch"),
+        ("cpu train.batch=0", r"train\.batch \(=0\) must be at least 1"),
+    ],
+)
+def test_words_that_describe_none_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        contest.config_of(words, "a:b", 0)
+
+
+class Fake(contest.Contender):
+    """A contender that takes the seconds it is told, and remembers when."""
+
+    def __init__(self, name, job, seconds, diary):
+        self.name, self.jobs = name, {job: ["updates", 2]}
+        self.seconds, self.diary = iter(seconds), diary
+
+    def time(self, job):
+        self.diary.append(self.name)
+        seconds = next(self.seconds)
+        parts = {"encode": seconds / 2}
+        return {"seconds": seconds, "cpu": seconds, "parts": parts, "peak_mib": 9.0}
+
+
+def test_contenders_take_turns_and_warm_up():
+    diary = []
+    one = Fake("one", "update", [9, 9, 0.001, 0.002, 0.006], diary)
+    two = Fake("two", "update", [9, 9, 0.004, 0.004, 0.008], diary)
+    results = contest.contest([one, two], ["up"], 3)
+    assert diary == ["one", "two"] * 5
+    assert [result.median for result in results] == [0.002, 0.004]
+    assert results[0].rate == 1000  # two updates a call
+    assert results[0].parts == {"encode": 0.001}
+    assert results[0].milliseconds(100) == pytest.approx(6)
+    row = contest.table(results).splitlines()[3]
+    assert row.startswith("| update | two | 4.0 | 4.0 to 6.0 |")
+    assert "| 500.0 updates | 2.00 | 9 |" in row
+
+
+def test_a_job_that_nobody_has_is_refused():
+    with pytest.raises(ValueError, match=r"begins with \('x',\).*update"):
+        contest.contest([Fake("one", "update", [], [])], ["x"], 1)
+
+
+def test_the_stopwatch_counts_parts():
+    class Slow:
+        def work(self):
+            time.sleep(0.02)
+            return 3
+
+    watch, slow = jobs.Stopwatch("cpu"), Slow()
+    watch.watch(slow, "work", "work")
+    assert [slow.work(), slow.work()] == [3, 3]
+    seconds = watch.read()
+    assert list(seconds) == ["work"]
+    assert seconds["work"] >= 0.04
+    assert watch.read() == {}
+
+
+def test_updates_that_are_timed_are_those_of_the_trainer(tmp_path):
+    """They move the weights, and their parts are there."""
+    watch = jobs.Stopwatch("cpu")
+    replay = jobs.filled_replay(tmp_path, PICTURES, DEBUG.train.chunk)
+    chunk = replay.sample(4, 8, torch.Generator().manual_seed(0))
+    model = build.world_model(DEBUG, PICTURES)
+    # The divergence is within the free nats, so that the prior may stay.
+    moving = [*model.encoder.parameters(), *model.decoder.parameters()]
+    before = [parameter.clone() for parameter in moving]
+    jobs.updater(DEBUG, model, chunk, watch)()
+    assert all((old != new).any() for old, new in zip(before, moving, strict=True))
+    parts = {"prepare", "encode", "dynamics", "decode", "reward"}
+    assert set(watch.read()) == parts | {"backward", "optimiser"}
+
+
+def test_the_command_times_all_jobs_of_all_contenders(capsys):
+    words = ["benchmark", "toys:integrator", "--configs", "debug", "--reference"]
+    assert cli.main([*words, "--rounds", "1", "--threads", "1", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = {(r["job"], r["contender"]) for r in printed["results"]}
+    both = {"update", "decision, 1 at once", "decision, 10 at once"}
+    assert found == {(job, "debug") for job in {*both, "environment", "replay"}} | {
+        (job, "reference loops") for job in both
+    }
+    assert printed["about"]["threads"] == 1
+    assert all(r["per_second"] > 0 and r["peak_mib"] > 50 for r in printed["results"])
+
+
+def test_a_contender_that_cannot_begin_says_why(capsys):
+    assert cli.main(["benchmark", "nowhere:task", "--configs", "debug"]) == 2
+    assert "nowhere" in capsys.readouterr().err
