@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -75,6 +76,34 @@ def test_each_start_is_noted(tmp_path):
     assert len(starts) == 2
     assert starts[0]["packages"]["torch"] == torch.__version__
     assert starts[0].keys() == provenance().keys()
+
+
+def test_only_the_commit_of_its_own_source_is_noted(tmp_path, monkeypatch):
+    """And not that of a repository that the package was installed into."""
+
+    def git(*words):
+        command = [
+            "git",
+            "-C",
+            str(tmp_path),
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=b",
+        ]
+        subprocess.run([*command, *words], check=True, capture_output=True)
+
+    inside = tmp_path / "venv" / "run.py"
+    inside.parent.mkdir()
+    inside.write_text("")
+    monkeypatch.setattr("planet_torch.run.__file__", str(inside))
+    assert provenance()["commit"] is None
+    git("init")
+    git("commit", "--allow-empty", "-m", "theirs")
+    assert provenance()["commit"] is None
+    git("add", str(inside))
+    git("commit", "-m", "ours")
+    assert len(provenance()["commit"]) >= 7
 
 
 def test_before_the_first_checkpoint_there_is_no_agent(tmp_path):
