@@ -10,8 +10,8 @@ from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
 from planet_torch.presets import PRESETS
 
-PICTURES = build.Spaces((16, 16, 3), 2, 1, 12)
-LARGE = build.Spaces((64, 64, 3), 6, 1, 12)
+PICTURES = build.Spaces((16, 16, 3), 2)
+LARGE = build.Spaces((64, 64, 3), 6)
 DEBUG = PRESETS["debug"]
 
 
@@ -133,7 +133,7 @@ def test_the_stopwatch_counts_parts():
 def test_updates_that_are_timed_are_those_of_the_trainer(tmp_path):
     """They move the weights, and their parts are there."""
     watch = jobs.Stopwatch("cpu")
-    replay = jobs.filled_replay(tmp_path, PICTURES, DEBUG.train.chunk)
+    replay = jobs.filled_replay(tmp_path, PICTURES, 13)
     chunk = replay.sample(4, 8, torch.Generator().manual_seed(0))
     model = build.world_model(DEBUG, PICTURES)
     # The divergence is within the free nats, so that the prior may stay.

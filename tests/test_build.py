@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from planet_torch import build
-from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.agent import PlanetAgent, RandomAgent
+from planet_torch.config import Config, EnvConfig, ModelConfig, ObjectiveConfig
 from planet_torch.objectives import Divergence, objective
 from planet_torch.overshooting import LatentOvershooting
 from planet_torch.presets import PRESETS
 from toy_models import small_chunk, stream
 
-PIXELS = build.Spaces((64, 64, 3), 1, 8, 125)
-SMALL = build.Spaces((16, 16, 3), 2, 8, 125)
+PIXELS = build.Spaces((64, 64, 3), 1)
+SMALL = build.Spaces((16, 16, 3), 2)
 NAMES = get_args(get_type_hints(ModelConfig)["dynamics"])
 
 
@@ -140,19 +141,68 @@ def test_vectors_have_networks_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("task", "repeat", "actions", "decisions"),
-    [("dmc/cartpole-swingup", 8, 1, 125), ("dmc/walker-walk", 2, 6, 500)],
+    ("task", "actions", "decisions"),
+    [("dmc/cartpole-swingup", 1, 125), ("dmc/walker-walk", 6, 500)],
 )
-def test_spaces_are_those_of_the_task(task, repeat, actions, decisions):
+def test_spaces_are_those_of_the_task(task, actions, decisions):
     config = replace(PRESETS["debug"], task=task)
-    envs = build.environments(config, 2)
-    assert build.spaces(envs) == build.Spaces((16, 16, 3), actions, repeat, decisions)
+    assert build.spaces(config) == build.Spaces((16, 16, 3), actions)
+    envs = build.environments(config, task, 2)
+    assert build.decisions(envs) == decisions
     assert envs.num_envs == 2
     envs.close()
 
 
+def test_several_tasks_share_the_actions_of_the_one_that_needs_most():
+    task = "dmc/cartpole-swingup, dmc/walker-walk"
+    config = replace(PRESETS["debug"], task=task)
+    assert build.spaces(config) == build.Spaces((16, 16, 3), 6)
+    envs = build.environments(config, "dmc/cartpole-swingup", 1, 6)
+    assert envs.single_action_space.shape == (6,)
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "error"),
+    [
+        ("toys:integrator,toys:integrator", {}, "names a task twice"),
+        ("toys:integrator,", {}, "no task ''"),
+        (
+            "dmc/cartpole-balance,dmc/cheetah-run",
+            {"env": EnvConfig(observation="state")},
+            r"of one shape, not .*balance': \(5,\).*run': \(17,\)",
+        ),
+        (
+            "toys:integrator,dmc/reacher-easy",
+            {"train": replace(PRESETS["debug"].train, chunk=252)},
+            r"chunk \(=252\) is more than the 251 rows of an episode of dmc/reacher",
+        ),
+        (
+            "gym/Pendulum-v1",  # ends by itself after 200 steps
+            {
+                "train": replace(PRESETS["debug"].train, chunk=69),
+                "env": EnvConfig(action_repeat=3, observation="state"),
+            },
+            r"chunk \(=69\) is more than the 68 rows",
+        ),
+    ],
+)
+def test_tasks_that_cannot_be_learned_together_are_refused(task, options, error):
+    with pytest.raises(ValueError, match=error):
+        build.spaces(debug(task=task, **options))
+
+
+def test_an_agent_that_collects_plans_or_acts_at_random():
+    model, config = build.world_model(debug(), SMALL), debug()
+    planner = build.collector(config, SMALL, model, stream())
+    assert isinstance(planner, PlanetAgent)
+    assert planner.exploration == 0.3
+    config = replace(config, train=replace(config.train, collection="random"))
+    assert isinstance(build.collector(config, SMALL, model, stream()), RandomAgent)
+
+
 def test_the_paper_s_optimiser_has_the_constants_of_the_reference():
-    model = build.world_model(PRESETS["debug"], build.Spaces((16, 16, 3), 1, 8, 125))
+    model = build.world_model(PRESETS["debug"], build.Spaces((16, 16, 3), 1))
     adam = build.optimiser(PRESETS["paper"], model)
     (group,) = adam.param_groups
     assert (group["lr"], group["betas"], adam.epsilon_hat) == (1e-3, (0.9, 0.999), 1e-4)

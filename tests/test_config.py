@@ -74,6 +74,7 @@ def test_the_preset_paper_is_the_paper():
         "train.updates": 100,
         "train.batch": 50,
         "train.chunk": 50,
+        "train.collection": "planned",
         "train.exploration": 0.3,
         "train.evaluate_every": 10,
         "train.evaluation_episodes": 10,
@@ -161,6 +162,13 @@ def test_what_is_no_config_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"is not a config|must be a mapping"):
         config.load(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("task", "names"), [("a/b", ("a/b",)), ("a/b, c:d,e/f", ("a/b", "c:d", "e/f"))]
+)
+def test_the_tasks_stand_between_commas(task, names):
+    assert Config(task=task).tasks == names
 
 
 def test_an_option_younger_than_the_file_has_its_default(tmp_path):

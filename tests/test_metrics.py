@@ -54,6 +54,18 @@ def test_a_line_is_flat_and_has_the_counters_first_and_the_time_last(tmp_path):
     assert fit["updates"] == 200
 
 
+def test_a_record_may_be_about_one_task(tmp_path):
+    with Reporter(tmp_path / "m") as reporter:
+        reporter.log("evaluate", {"score": 2.0}, counters(7), "dmc/walker-walk")
+        reporter.log("fit", {"loss": 2.0}, counters(7))
+    first, second = (tmp_path / "m").read_text().splitlines()
+    assert json.loads(first)["task"] == "dmc/walker-walk"
+    assert "task" not in json.loads(second)
+    records = read_metrics(tmp_path / "m")
+    assert [record.task for record in records] == ["dmc/walker-walk", ""]
+    assert [record.name for record in records] == ["evaluate/dmc/walker-walk", "fit"]
+
+
 def test_two_equal_runs_differ_in_nothing_but_the_time(tmp_path):
     for name in "ab":
         run(tmp_path / name, range(3))

@@ -26,36 +26,57 @@ def figures(monkeypatch):
     return saved
 
 
-def make_run(directory, episodes=12, every=4, returns=(1.0, 2.0, 6.0)):
+def make_run(directory, episodes=12, every=4, tasks=("a",)):
+    """Returns of the second task are ten times those of the first, and so on."""
     counters = Counters()
     with Reporter(directory / "metrics.jsonl") as reporter:
         for episode in range(1, episodes + 1):
             counters = replace(counters, environment_steps=1000 * episode)
             reporter.log("fit", {"loss": 1.0}, counters)
-            score = math.nan if episode == 2 else 10.0 * episode
-            reporter.log("collect", {"return": score}, counters)
-            if episode % every == 0:
-                scores = [episode * value for value in returns]
-                values = {"score": np.mean(scores), "returns": scores}
-                reporter.log("evaluate", values, counters)
+            for scale, task in zip((1, 10, 100), tasks, strict=False):
+                score = math.nan if episode == 2 else 10.0 * episode * scale
+                kind = "seed" if episode <= 3 else "collect"
+                reporter.log(kind, {"return": score}, counters, task)
+                if episode % every == 0:
+                    scores = [episode * value * scale for value in (1.0, 2.0, 6.0)]
+                    values = {"score": np.mean(scores), "returns": scores}
+                    reporter.log("evaluate", values, counters, task)
 
 
 def test_everything_is_drawn_where_it_belongs(tmp_path, figures):
     make_run(tmp_path)
-    learning_curve(tmp_path, tmp_path / "curve.png", 986.0, "PlaNet")
+    learning_curve(tmp_path, tmp_path / "curve.png", {"a": 986.0, "b": 3.0}, "PlaNet")
     [axes] = figures[0].axes
-    dots = axes.collections[0].get_offsets()
-    assert len(dots) == 12
-    assert dots[2].tolist() == [3000, 30]
+    seeds, collected, band = axes.collections[:3]
+    assert len(seeds.get_offsets()) == 3
+    assert seeds.get_offsets()[2].tolist() == [3000, 30]
+    assert len(seeds.get_facecolor()) == 0  # rings
+    assert len(collected.get_offsets()) == 9
+    assert collected.get_offsets()[0].tolist() == [4000, 40]
+    assert len(collected.get_facecolor()) == 1  # dots
     means, published = axes.lines
     assert means.get_xydata().tolist() == [[4000, 12], [8000, 24], [12000, 36]]
-    band = axes.collections[1].get_paths()[0].vertices
-    assert (band[:, 1].min(), band[:, 1].max()) == (4, 72)
+    area = band.get_paths()[0].vertices
+    assert (area[:, 1].min(), area[:, 1].max()) == (4, 72)
     assert set(published.get_ydata()) == {986}
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts[-1] == "PlaNet: 986"
-    assert "range of 3" in texts[1]
+    assert texts == [
+        *("a, mean and range of 3", "PlaNet: 986"),
+        *("seed episode", "collected episode"),
+    ]
     assert axes.get_title("left") == tmp_path.name
+
+
+def test_each_task_has_a_line_and_a_colour(tmp_path, figures):
+    make_run(tmp_path, tasks=("a", "b", "c"))
+    learning_curve(tmp_path, tmp_path / "curve.png", {"b": 700})
+    [axes] = figures[0].axes
+    first, second, published, third = axes.lines
+    for line, scale in (first, 1), (second, 10), (third, 100):
+        assert line.get_ydata().tolist() == [12 * scale, 24 * scale, 36 * scale]
+    colours = [line.get_color() for line in axes.lines]
+    assert len(set(colours)) == 3
+    assert colours[1] == published.get_color()
 
 
 def test_the_picture_is_a_png_with_something_on_it(tmp_path):

@@ -37,8 +37,9 @@ def fit(episode, time):
     return Record("fit", counters, {"loss": 1234.5678, "kl": 0.5}, time)
 
 
-def collect(episode, score, time=0.0):
-    return Record("collect", Counters(episodes=episode), {"return": score}, time)
+def collect(episode, score, time=0.0, task=""):
+    counters = Counters(episodes=episode)
+    return Record("collect", counters, {"return": score}, time, task)
 
 
 def shown(panel, console):
@@ -87,6 +88,15 @@ def test_the_panel_shows_all_one_wants_to_know(clock, console):
         "0:00:20, left -",
     ):
         assert part in text
+
+
+def test_the_panel_has_a_line_for_each_task(clock, console):
+    panel = Panel("a/b,a/c", 75, console, clock)
+    for task, score in ("a/b", 100.0), ("a/c", 30.0), ("a/b", 300.0), ("a/c", 20.0):
+        panel.write(collect(1, score, task=task))
+    text = shown(panel, console)
+    assert "return a/b  ▁█  last 300.0, best 300.0" in text
+    assert "return a/c  █▁  last 20, best 30" in text
 
 
 def test_the_time_left_is_that_of_the_remaining_episodes(clock, console):

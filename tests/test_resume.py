@@ -58,6 +58,12 @@ def digest(run):
     }
 
 
+BOTH = [
+    *("train", "toys:integrator,toys:plane", *TRAIN[2:]),
+    *("--env.action_repeat", "2", "--train.chunk", "5"),
+]
+
+
 @pytest.fixture(scope="module")
 def uncut(tmp_path_factory):
     run = tmp_path_factory.mktemp("uncut") / "run"
@@ -127,6 +133,41 @@ def test_a_signal_stops_the_run_where_it_goes_on(uncut, tmp_path, place, number)
     assert saved["updates"] == {DECISION: 6, UPDATE: 5}[place]
     assert planet("train", "--resume", run) == 0
     assert digest(run) == uncut
+
+
+@pytest.fixture(scope="module")
+def both_uncut(tmp_path_factory):
+    run = tmp_path_factory.mktemp("uncut") / "both"
+    assert planet(*BOTH, "--run", run) == 0
+    whole = digest(run)
+    assert len(whole["files"]) == 2 * (5 + 2)
+    assert "evaluation-000010-toys-plane.gif" in whole["files"]
+    return whole
+
+
+# An episode of each task is 6 and 4 decisions: seed episodes are decisions 1-20, the
+# first round 21-30, the second 31-40; and an evaluation is twice as many of each.
+@pytest.mark.parametrize(
+    ("place", "calls", "send"),
+    [
+        pytest.param(DECISION, 8, signal.SIGTERM, id="in a round of seeds"),
+        pytest.param(DECISION, 28, signal.SIGTERM, id="in a planned round"),
+        pytest.param(DECISION, 38, signal.SIGKILL, id="killed in a planned round"),
+        pytest.param(DECISION, 58, signal.SIGTERM, id="in an evaluation"),
+        pytest.param(UPDATE, 5, signal.SIGTERM, id="in a fit"),
+        pytest.param(
+            "planet_torch.trainer:Trainer.report", 2, signal.SIGKILL, id="in a report"
+        ),
+    ],
+)
+def test_an_agent_of_two_tasks_goes_on_with_the_one_whose_turn_it_is(
+    both_uncut, tmp_path, place, calls, send
+):
+    run = tmp_path / "run"
+    status = planet(*BOTH, "--run", run, place=place, calls=calls, send=send)
+    assert status == (128 + send if send == signal.SIGTERM else -send)
+    assert planet("train", "--resume", run) == 0
+    assert digest(run) == both_uncut
 
 
 def test_a_finished_run_is_resumed_without_a_change(uncut, tmp_path):

@@ -162,8 +162,47 @@ def test_a_seed_repeats_an_evaluation(trained):
     assert len(set(first + other)) == 6
 
 
-def test_more_episodes_than_are_run_side_by_side(trained):
-    assert len(trained.evaluate(11)) == 11
+def test_the_first_episodes_are_the_same_however_many_follow(trained):
+    few, ten, more = (trained.evaluate(count) for count in (3, 10, 12))
+    assert (len(few), len(ten), len(more)) == (3, 10, 12)
+    for one, others in zip(few, zip(ten, more, strict=False), strict=False):
+        for other in others:
+            np.testing.assert_array_equal(one.action, other.action)
+            np.testing.assert_array_equal(one.observation, other.observation)
+    assert [e.score for e in ten] == [e.score for e in more[:10]]
+    assert len({e.score for e in more}) == 12
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A run on two tasks, of 12 and 7 decisions, and one and two actions."""
+    two = dataclasses.replace(CONFIG, task="toys:integrator,toys:plane")
+    run = Run.create(tmp_path_factory.mktemp("runs") / "both", two)
+    with Reporter(run.metrics) as reporter:
+        Trainer(run, reporter).train()
+    return run
+
+
+@pytest.mark.parametrize(("task", "rows"), [("toys:integrator", 13), ("toys:plane", 8)])
+def test_one_agent_acts_in_each_of_its_tasks(both, task, rows):
+    first, second = pt.evaluate(both.directory, 2, task=task)
+    assert (len(first), len(second)) == (rows, rows)
+    assert first.action.shape == (rows, 2)
+    assert both.predict(context=3, task=task).real.shape[1] == rows
+    env = pt.make(task, image_size=16, action_size=2)
+    agent = pt.load(both.directory)
+    assert agent.action_size == 2
+    observation, _ = env.reset(seed=0)
+    agent.reset()
+    env.step(agent.act(observation))
+
+
+def test_a_task_is_to_be_chosen_from_those_that_were_learned(both):
+    for call in both.evaluate, both.predict:
+        with pytest.raises(ValueError, match=r"several .* toys:integrator, toys:plane"):
+            call()
+        with pytest.raises(ValueError, match="has no task 'toys:diary'; choose from"):
+            call(task="toys:diary")
 
 
 def test_evaluation_leaves_the_run_as_it_is(trained):
@@ -182,9 +221,15 @@ def test_a_prediction_begins_with_what_was_seen(trained):
 
 def test_no_more_can_be_foreseen_than_came(trained):
     with pytest.raises(
-        ValueError, match=r"context \+ length \(=14\) is more than the 13"
+        ValueError, match=r"length \(=10\) are more than the 13 .* a length of 9 fits"
     ):
         trained.predict(context=4, length=10)
+    with pytest.raises(ValueError, match=r"context \(=13\) .* of the episode$"):
+        trained.predict(context=13)
+
+
+def test_a_prediction_is_as_long_as_the_episode_lets_it(trained):
+    assert trained.predict(context=4).real.shape[1] == 13
 
 
 def test_public_names_are_there_and_others_are_not():

@@ -1,6 +1,7 @@
 """What other programs get from a run."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -36,6 +37,20 @@ def test_tensorboard_shows_the_scalars_over_environment_steps(tmp_path):
     assert events.Tags()["scalars"] == ["evaluate/score"]
     [point] = events.Scalars("evaluate/score")
     assert (point.step, point.value) == (6000, 2.5)
+
+
+def test_each_task_has_a_curve_of_its_own(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sink = SINKS["tensorboard"](tmp_path, START)
+    for task in ("dmc/cheetah-run", "dmc/walker-walk"):
+        sink.write(replace(RECORD, task=task))
+    sink.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert events.Tags()["scalars"] == [
+        *("evaluate/dmc/cheetah-run/score", "evaluate/dmc/walker-walk/score")
+    ]
 
 
 def test_tensorboard_hides_what_a_killed_process_wrote_after_its_checkpoint(tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+import planet_torch.trainer
 import toys
-from planet_torch import config
+from planet_torch import build, config
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
@@ -75,12 +76,88 @@ def test_the_counters_say_what_was_done(trained):
     assert dataclasses.astuple(trained.counters) == (48, 48, 6, 4)
     kinds = [kind for kind, *_ in metrics(trained)]
     planned = ["fit", "collect", "evaluate"]
-    assert kinds == ["collect"] * 2 + planned * 2
+    assert kinds == ["seed"] * 2 + planned * 2
 
 
 def test_environment_steps_count_the_action_repeat(tmp_path):
     trainer = train(tmp_path / "run", changed(TINY, "env.action_repeat", 2))
     assert dataclasses.astuple(trainer.counters) == (48, 24, 6, 4)
+
+
+def test_environment_steps_are_those_that_were_made(tmp_path):
+    """7 in each of 4 episodes, whose last decision is cut short by the end."""
+    ending = dataclasses.replace(TINY, task="toys:plane")
+    trainer = train(tmp_path / "run", changed(ending, "env.action_repeat", 2))
+    assert dataclasses.astuple(trainer.counters) == (28, 16, 6, 4)
+
+
+BOTH = dataclasses.replace(TINY, task="toys:integrator,toys:plane")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("both") / "run", BOTH)
+
+
+def test_several_tasks_take_turns_and_have_records_of_their_own(both):
+    """Twice the updates, 12 and 7 decisions, and an episode of each after each fit."""
+    assert dataclasses.astuple(both.counters) == (76, 76, 12, 8)
+    named = [record.name for record in read_metrics(both.run.metrics)]
+    seed, collect, evaluate = (
+        [f"{kind}/toys:integrator", f"{kind}/toys:plane"]
+        for kind in ("seed", "collect", "evaluate")
+    )
+    assert named == seed * 2 + ["fit", *collect, *evaluate] * 2
+    rows = [len(both.replay.read(index)) for index in range(8)]
+    assert rows == [13, 8] * 4
+    evaluated = {v["score"] for _, _, v in metrics(both, "evaluate")}
+    assert len(evaluated) == 4
+
+
+def test_a_task_that_needs_fewer_actions_ignores_the_rest_but_they_are_stored(both):
+    episode = both.replay.read(0)
+    moved = np.diff(episode.observation[:, 0])
+    assert episode.action.shape == (13, 2)
+    assert np.abs(episode.action[1:, 1]).min() > 0
+    free = np.abs(episode.observation[1:, 0]) < 1  # not held by the end of the line
+    expected = toys.SPEED * episode.action[1:, 0]
+    np.testing.assert_allclose(moved[free], expected[free], atol=1e-6)
+
+
+def test_the_agent_is_not_told_its_task(both):
+    """Its model has seen episodes of both, and reads nothing but their observations."""
+    assert both.spaces == build.Spaces((1,), 2)
+    chunk = both.replay.sample(64, 6, torch.Generator().manual_seed(0))
+    assert chunk.observation.shape == (64, 6, 1)
+    assert vars(chunk).keys() == {"observation", "action", "reward"}
+
+
+def test_each_task_keeps_its_own_action_repeat(tmp_path):
+    """1000 environment steps each: 125 decisions of one, 250 of the other."""
+    pair = tiny(
+        task="dmc/cartpole-balance,dmc/reacher-easy",
+        train__episodes=2,
+        train__seed_episodes=1,
+        train__evaluation_episodes=1,
+        planner__iterations=1,
+    )
+    trainer = train(tmp_path / "run", pair)
+    assert dataclasses.astuple(trainer.counters) == (4000, 750, 6, 4)
+    counted = [(c.environment_steps, c.decisions) for _, c, _ in metrics(trainer)]
+    assert counted[:3] == [(1000, 125), (2000, 375), (2000, 375)]
+
+
+def test_random_collection_still_plans_to_evaluate(tmp_path, monkeypatch):
+    acting, run_episodes = [], planet_torch.trainer.run_episodes
+
+    def recorded(envs, agent, seeds, on_decision):
+        acting.append((type(agent).__name__, len(seeds)))
+        return run_episodes(envs, agent, seeds, on_decision)
+
+    monkeypatch.setattr(planet_torch.trainer, "run_episodes", recorded)
+    train(tmp_path / "run", changed(TINY, "train.collection", "random"))
+    after = [("RandomAgent", 1), ("PlanetAgent", 2)]
+    assert acting == [("RandomAgent", 1)] * 2 + after * 2
 
 
 def test_the_same_seed_gives_the_same_bits(trained, tmp_path):
@@ -118,15 +195,15 @@ def test_evaluation_never_enters_the_replay(trained):
 
 
 def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
-    agent, asked = Trainer.agent, set()
+    agent, asked = build.agent, []
 
-    def recorded(trainer, stream, exploration):
-        asked.add((stream, exploration))
-        return agent(trainer, stream, exploration)
+    def recorded(config, spaces, model, generator, exploration=0.0):
+        asked.append((generator, exploration))
+        return agent(config, spaces, model, generator, exploration)
 
-    monkeypatch.setattr(Trainer, "agent", recorded)
-    train(tmp_path / "run")
-    assert asked == {("exploration", 0.3), ("test", 0.0)}
+    monkeypatch.setattr(build, "agent", recorded)
+    streams = train(tmp_path / "run").streams
+    assert asked == [(streams["exploration"], 0.3), (streams["test"], 0.0)] * 2
 
 
 EFFECTS = {
@@ -164,6 +241,7 @@ EFFECTS = {
     "train.updates": 4,
     "train.batch": 5,
     "train.chunk": 5,
+    "train.collection": "random",
     "train.exploration": 0.1,
     "seed": 1,
 }

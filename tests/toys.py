@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 STEPS = 12  # decisions of an episode
+PLANE_STEPS = 7  # of the plane
 START, GOAL, SPEED = -0.75, 0.75, 0.25
 
 
@@ -72,7 +73,17 @@ class Poison(Integrator):
         return observation, 1e38, *end
 
 
-integrator, diary, poison = Integrator, Diary, Poison
+class Plane(Integrator):
+    """Is pushed by its second action, paid the first, and ends inside a decision."""
+
+    action_space = Box(-1, 1, (2,), np.float32)
+
+    def step(self, action):
+        observation, reward, *_ = super().step(action[1:])
+        return observation, reward + action[0], self.steps >= PLANE_STEPS, False, {}
+
+
+integrator, diary, poison, plane = Integrator, Diary, Poison, Plane
 
 
 def hook(place, calls, action, when="before"):

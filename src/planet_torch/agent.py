@@ -28,7 +28,7 @@ class Agent(Protocol):
 
 
 class RandomAgent:
-    """Uniform random actions: the seed episodes of Algorithm 1."""
+    """Uniform random actions: the seed episodes of Algorithm 1, random collection."""
 
     def __init__(self, action_size: int, generator: torch.Generator) -> None:
         self.action_size = action_size
@@ -39,8 +39,9 @@ class RandomAgent:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """One action a row of ``observation``."""
-        shape = (len(observation), self.action_size)
-        return torch.rand(shape, generator=self.generator).mul_(2).sub_(1).numpy()
+        shape, device = (len(observation), self.action_size), self.generator.device
+        actions = torch.rand(shape, generator=self.generator, device=device)
+        return actions.mul_(2).sub_(1).cpu().numpy()
 
 
 class PlanetAgent:

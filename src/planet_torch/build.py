@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
-from planet_torch.agent import PlanetAgent
+from planet_torch.agent import Agent, PlanetAgent, RandomAgent
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
 from planet_torch.envs import make
@@ -39,19 +39,15 @@ DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN]] = {
 
 @dataclass(frozen=True)
 class Spaces:
-    """What a model must know of an environment.
+    """What a model must know of the tasks.
 
     Attributes:
         observation: the shape of one observation; three axes are a picture.
-        action_size: A.
-        action_repeat: environment steps a decision.
-        decisions: the most decisions that an episode has.
+        action_size: A, of the task that needs most; the others ignore the rest.
     """
 
     observation: tuple[int, ...]
     action_size: int
-    action_repeat: int
-    decisions: int
 
 
 def prepare_torch(config: Config) -> None:
@@ -80,24 +76,18 @@ def check(config: Config) -> None:
 
     Raises:
         ValueError: if an option, or two together, cannot be.
-        ImportError: if what the environment needs is not installed.
+        ImportError: if what an environment needs is not installed.
     """
     prepare_torch(config)
-    with closing(environments(config, 1)) as envs:
-        of = spaces(envs)
-    _check_lengths(config, of.decisions)
+    of = spaces(config)
+    _check_lengths(config)
     planner(config)
     world_model(config, of)
 
 
-def _check_lengths(config: Config, decisions: int) -> None:
+def _check_lengths(config: Config) -> None:
     """Raise ValueError if a part is longer than the whole that it is cut from."""
     train, terms = config.train, config.objective
-    if train.chunk > decisions + 1:
-        raise ValueError(
-            f"train.chunk (={train.chunk}) is more than the {decisions + 1} rows of an "
-            "episode; lower it, or lower env.action_repeat"
-        )
     for name, allowed in (
         ("overshooting", train.chunk),
         ("observation_overshooting", train.chunk),
@@ -115,23 +105,58 @@ def _check_lengths(config: Config, decisions: int) -> None:
         )
 
 
-def environments(config: Config, count: int) -> SyncVectorEnv:
-    """``count`` environments of the task, stepped together."""
-    make_one = partial(make, config.task, **asdict(config.env))
+def environments(
+    config: Config, task: str, count: int, action_size: int | None = None
+) -> SyncVectorEnv:
+    """``count`` environments of a task, stepped together.
+
+    ``action_size`` is that of the agent, if the agent has other tasks, too.
+    """
+    make_one = partial(make, task, **asdict(config.env), action_size=action_size)
     return SyncVectorEnv([make_one] * count)
 
 
-def spaces(envs: SyncVectorEnv) -> Spaces:
-    """The spaces of environments that ``environments`` made."""
-    observation, action = envs.single_observation_space, envs.single_action_space
-    assert observation.shape is not None and action.shape is not None  # noqa: PT018
-    repeat = envs.envs[0].get_wrapper_attr("action_repeat")
-    limit = envs.envs[0].get_wrapper_attr("time_limit")
-    return Spaces(observation.shape, action.shape[0], repeat, limit // repeat)
+def decisions(envs: SyncVectorEnv) -> int:
+    """The most decisions that an episode of these environments has."""
+    return int(envs.get_attr("decisions")[0])
+
+
+def spaces(config: Config) -> Spaces:
+    """The spaces that all tasks fit in, from one environment of each.
+
+    Raises:
+        ValueError: if one agent cannot learn these tasks, or not in such chunks.
+        ImportError: if what an environment needs is not installed.
+    """
+    if len(set(config.tasks)) < len(config.tasks):
+        raise ValueError(f"task (={config.task!r}) names a task twice")
+    observations: dict[str, tuple[int, ...] | None] = {}
+    sizes: list[int] = []
+    for task in config.tasks:
+        with closing(environments(config, task, 1)) as envs:
+            _check_chunk(config, task, decisions(envs) + 1)
+            observations[task] = envs.single_observation_space.shape
+            sizes += envs.single_action_space.shape or ()
+    shapes = set(observations.values())
+    if len(shapes) > 1:
+        raise ValueError(
+            f"one agent needs tasks with observations of one shape, not {observations};"
+            " with --env.observation pixels they are"
+        )
+    return Spaces(tuple(shapes.pop() or ()), max(sizes))
+
+
+def _check_chunk(config: Config, task: str, rows: int) -> None:
+    """Raise ValueError if no episode of a task is as long as a chunk."""
+    if config.train.chunk > rows:
+        raise ValueError(
+            f"train.chunk (={config.train.chunk}) is more than the {rows} rows of an "
+            f"episode of {task}; lower it, or lower env.action_repeat"
+        )
 
 
 def world_model(config: Config, spaces: Spaces) -> WorldModel:
-    """The world model for an environment's spaces."""
+    """The world model for the spaces of the tasks."""
     model = config.model
     style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
@@ -272,3 +297,12 @@ def agent(
         generator,
         exploration,
     )
+
+
+def collector(
+    config: Config, spaces: Spaces, model: WorldModel, generator: torch.Generator
+) -> Agent:
+    """The agent whose episodes are learned from, after the seed episodes."""
+    if config.train.collection == "random":
+        return RandomAgent(spaces.action_size, generator)
+    return agent(config, spaces, model, generator, config.train.exploration)

@@ -200,23 +200,27 @@ class TrainConfig(Options):
     """Algorithm 1."""
 
     episodes: Count = 1000
-    """Episodes to collect, with the seed episodes; the run ends there."""
+    """Episodes of each task, those of the start included; the run ends there."""
     seed_episodes: Count = 5
-    """Episodes of random actions at the start."""
+    """Episodes of each task with random actions, at the start; part of episodes."""
     updates: Count = 100
-    """Updates of the model before each collected episode."""
+    """Updates of the model before each collected episode; with several tasks, so many
+    for each of them, and then an episode of each."""
     batch: Count = 50
     """B, chunks in an update."""
     chunk: Count = 50
     """L, rows of a chunk."""
+    collection: Literal["planned", "random"] = "planned"
+    """How episodes are collected: the agent plans, or acts at random; an evaluation
+    plans in any case."""
     exploration: Weight = 0.3
-    """Standard deviation of the noise on the actions of collected episodes."""
+    """Standard deviation of the noise on the actions of planned episodes."""
     evaluate_every: Count = 10
-    """Collected episodes between evaluations."""
+    """Collected episodes of each task between evaluations."""
     evaluation_episodes: Count = 10
-    """Episodes without noise in an evaluation; never trained on."""
+    """Episodes of each task in an evaluation, without noise; never trained on."""
     checkpoint_every: Count = 1
-    """Collected episodes between checkpoints."""
+    """Collected episodes of each task between checkpoints."""
     threads: Whole = 0
     """Threads for a tensor operation; 0 leaves it to PyTorch."""
     device: str = "cpu"
@@ -228,7 +232,8 @@ class Config(Options):
     """All that a run depends on."""
 
     task: str = ""
-    """Such as dmc/cartpole-swingup, gym/Pendulum-v1 or package.module:factory."""
+    """Such as dmc/cartpole-swingup, gym/Pendulum-v1 or package.module:factory; several
+    with commas between them are learned by one agent."""
     seed: Seed = 0
     """The one seed, from which every random stream is spawned."""
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -237,6 +242,11 @@ class Config(Options):
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names in ``task``."""
+        return tuple(name.strip() for name in self.task.split(","))
 
 
 def save(config: Config, path: Path) -> None:

@@ -1,10 +1,16 @@
-"""Files that are either whole or absent, whatever happens while they are written."""
+"""Files that are whole or absent, whatever happens while they are written; names."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+
+def file_name(text: str) -> str:
+    """The text with "-" for all that a file's name had better not have."""
+    return re.sub(r"[^\w.+-]", "-", text)
 
 
 def write_atomically(

@@ -1,10 +1,11 @@
 """What a run reports: JSON lines always, and whatever else listens.
 
-A line of ``metrics.jsonl`` is a flat object: its kind, the four counters, the values,
-and last the time, which is the only part that two equal runs do not share.
+A line of ``metrics.jsonl`` is a flat object: its kind, the task if it is about one, the
+four counters, the values, and last the time, which is the only part that two equal runs
+do not share.
 
-    {"kind": "collect", "environment_steps": 6000, "decisions": 750, "updates": 100,
-     "episodes": 6, "return": 281.5, "time": 41.203}
+    {"kind": "collect", "task": "dmc/cartpole-swingup", "environment_steps": 6000,
+     "decisions": 750, "updates": 100, "episodes": 6, "return": 281.5, "time": 41.203}
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ class Counters:
     Attributes:
         environment_steps: control steps of the simulator, seed episodes included, but
             not those of evaluation.
-        decisions: environment steps / action repeat.
+        decisions: actions chosen; each is held for the action repeat of its task, or
+            until the episode ends.
         updates: of the parameters.
-        episodes: collected, seed episodes included.
+        episodes: collected, of all tasks, seed episodes included.
     """
 
     environment_steps: int = 0
@@ -47,22 +49,29 @@ class Record:
     """One line.
 
     Attributes:
-        kind: what was measured: "fit", "collect" or "evaluate" in training.
+        kind: what was measured: in training "seed", "fit", "collect" or "evaluate".
         counters: when it was measured.
         values: numbers, or lists of numbers such as the returns of an evaluation.
         time: seconds that the run has been running, without the pauses between its
             resumptions.
+        task: what it is about; empty if it is about all tasks.
     """
 
     kind: str
     counters: Counters
     values: Mapping[str, Value]
     time: float
+    task: str = ""
 
     @property
     def scalars(self) -> dict[str, float]:
         """The values that are single numbers."""
         return {k: v for k, v in self.values.items() if isinstance(v, float)}
+
+    @property
+    def name(self) -> str:
+        """The kind, and the task if there is one."""
+        return f"{self.kind}/{self.task}".rstrip("/")
 
 
 @runtime_checkable
@@ -153,16 +162,17 @@ class Reporter:
         kind: str,
         values: Mapping[str, SupportsFloat | Sequence[SupportsFloat]],
         counters: Counters,
+        task: str = "",
     ) -> None:
         """Record numbers or sequences of numbers, and where the run is.
 
         What is not finite becomes null in the file, as JSON has no NaN.
 
         Raises:
-            ValueError: if a value has the name of a counter, "kind" or "time".
+            ValueError: if a value has the name of a counter, "kind", "task" or "time".
         """
         plain = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
-        record = Record(kind, counters, plain, round(self.seconds, 3))
+        record = Record(kind, counters, plain, round(self.seconds, 3), task)
         self._file.write(_line(record))
         self._file.flush()
         self._lines += 1
@@ -232,8 +242,9 @@ def _keep(path: Path, lines: int) -> list[Record]:
 
 def _line(record: Record) -> str:
     """The record as one line of JSON."""
-    head = {"kind": record.kind, **asdict(record.counters)}
-    taken = record.values.keys() & {*head, "time"}
+    task = {"task": record.task} if record.task else {}
+    head = {"kind": record.kind, **task, **asdict(record.counters)}
+    taken = record.values.keys() & {*head, "task", "time"}
     if taken:
         raise ValueError(f"values named {sorted(taken)} would hide those of the line")
     values = {name: _nulled(value) for name, value in record.values.items()}
@@ -244,9 +255,10 @@ def _parse(line: str | bytes) -> Record:
     """The record that `_line` wrote."""
     values = json.loads(line)
     kind, seconds = values.pop("kind"), values.pop("time")
+    task = values.pop("task", "")
     counters = Counters(**{f.name: values.pop(f.name) for f in fields(Counters)})
     values = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
-    return Record(kind, counters, values, seconds)
+    return Record(kind, counters, values, seconds, task)
 
 
 def _nulled(value: Value) -> object:

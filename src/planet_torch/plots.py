@@ -1,10 +1,12 @@
-"""The picture of a run: return against environment steps."""
+"""The picture of a run: return against environment steps, a line a task."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,59 +16,75 @@ from planet_torch.files import write_atomically
 from planet_torch.metrics import Record, read_metrics
 
 # Of Okabe and Ito, told apart by those who see colours differently, and in grey.
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#8A8A8A"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#8A8A8A"
+NONE: Mapping[str, float | int] = MappingProxyType({})
 
 
 def learning_curve(
     run: str | os.PathLike[str],
     path: str | os.PathLike[str],
-    reference: float | int | None = None,
+    references: Mapping[str, float | int] = NONE,
     reference_label: str = "published",
     title: str | None = None,
 ) -> Path:
-    """Draw the scores of a run against environment steps.
+    """Draw the scores of a run against environment steps, each task in its colour.
 
     The line is the mean of each evaluation, the band its lowest and highest episode;
-    the dots are the collected episodes, which have exploration noise.
+    the dots are the collected episodes, which have exploration noise, and the rings are
+    the seed episodes, whose actions are random.
 
     Args:
         run: the run directory.
         path: the picture to write; its suffix is the format, such as .png or .pdf.
-        reference: a score to draw a dashed line at.
-        reference_label: whose it is.
+        references: by task, a score to draw a dashed line at.
+        reference_label: whose they are.
         title: stands above; the name of the directory by default.
 
     Raises:
         ValueError: if no episode has been collected or evaluated yet.
     """
-    collected = read_metrics(Path(run) / "metrics.jsonl", "collect")
-    evaluated = read_metrics(Path(run) / "metrics.jsonl", "evaluate")
-    if not collected and not evaluated:
+    records = read_metrics(Path(run) / "metrics.jsonl")
+    records = [r for r in records if r.kind in ("seed", "collect", "evaluate")]
+    if not records:
         raise ValueError(f"{run} has no episode to draw yet")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    if collected:
-        returns = [record.values["return"] for record in collected]
-        axes.scatter(_steps(collected), returns, s=10, color=GREY, alpha=0.6, lw=0)
-        axes.collections[-1].set_label("collected episode")
-    if evaluated:
-        _draw_evaluations(axes, evaluated)
-    if reference is not None:
-        label = f"{reference_label}: {reference:g}"
-        axes.axhline(reference, color=VERMILION, linestyle="--", label=label, zorder=1)
+    tasks = dict.fromkeys(record.task for record in records)
+    for task, colour in zip(tasks, cycle(COLOURS), strict=False):
+        _draw_task(axes, [r for r in records if r.task == task], colour)
+        if task in references:
+            label = f"{reference_label}: {references[task]:g}"
+            axes.axhline(references[task], color=colour, ls="--", label=label, zorder=1)
+    # What the dots are is said once, in grey, since it is the same for all tasks.
+    for label, inside in ("seed episode", "none"), ("collected episode", GREY):
+        dots = axes.scatter([], [], s=10, lw=0.6, label=label)
+        dots.set(edgecolor=GREY, facecolor=inside)
     _dress(axes, Path(run).resolve().name if title is None else title)
     return write_atomically(path, lambda partial: figure.savefig(partial, dpi=160))
 
 
-def _draw_evaluations(axes: Axes, records: Sequence[Record]) -> None:
+def _draw_task(axes: Axes, records: Sequence[Record], colour: str) -> None:
+    """The episodes and the evaluations of one task."""
+    for kind, inside in ("seed", "none"), ("collect", colour):
+        episodes = [record for record in records if record.kind == kind]
+        returns = [record.scalars["return"] for record in episodes]
+        dots = axes.scatter(_steps(episodes), returns, s=10, alpha=0.5, lw=0.6)
+        dots.set(edgecolor=colour, facecolor=inside)
+    evaluations = [record for record in records if record.kind == "evaluate"]
+    if evaluations:
+        _draw_evaluations(axes, evaluations, colour)
+
+
+def _draw_evaluations(axes: Axes, records: Sequence[Record], colour: str) -> None:
     """The mean of each evaluation, and its range."""
     returns = [np.atleast_1d(record.values["returns"]) for record in records]
     steps, means = _steps(records), [part.mean() for part in returns]
     low, high = [part.min() for part in returns], [part.max() for part in returns]
-    axes.fill_between(steps, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    axes.vlines(steps, low, high, color=BLUE, alpha=0.3, linewidth=1)
-    label = f"evaluation, mean and range of {max(map(len, returns))}"
-    axes.plot(steps, means, color=BLUE, marker="o", markersize=3.5, label=label)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.vlines(steps, low, high, color=colour, alpha=0.3, linewidth=1)
+    label = f"{records[0].task or 'evaluation'}, mean and range of {len(returns[-1])}"
+    axes.plot(steps, means, color=colour, marker="o", markersize=3.5, label=label)
 
 
 def _dress(axes: Axes, title: str) -> None:

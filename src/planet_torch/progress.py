@@ -141,7 +141,7 @@ class Lines:
         self._printed = self._clock()
         values = _values(record.scalars)
         counters = _counters(record.counters)
-        self._print(f"{duration(record.time)} {record.kind}: {values} | {counters}")
+        self._print(f"{duration(record.time)} {record.name}: {values} | {counters}")
 
     def close(self) -> None:
         """Nothing is left to print."""
@@ -168,7 +168,7 @@ class Panel:
         # Another thread draws, so what is here is replaced and never changed in place.
         self._phase: Phase | None = None
         self._speeds: dict[str, Phase] = {}  # the last phase counted in each unit
-        self._records: dict[str, tuple[Record, ...]] = {}  # the last ones of each kind
+        self._records: dict[str, tuple[Record, ...]] = {}  # the last ones of each name
         self._newest = Record("", Counters(), {}, 0.0)
         self._since = clock()  # when the newest record came
         self._live = Live(self, console=console, refresh_per_second=4)
@@ -191,8 +191,8 @@ class Panel:
 
     def write(self, record: Record) -> None:
         """Show the record."""
-        last = (*self._records.get(record.kind, ()), record)[-WIDTH:]
-        self._records = {**self._records, record.kind: last}
+        last = (*self._records.get(record.name, ()), record)[-WIDTH:]
+        self._records = {**self._records, record.name: last}
         self._newest, self._since = record, self._clock()
 
     def close(self) -> None:
@@ -213,12 +213,13 @@ class Panel:
         if self._phase is not None:
             yield self._phase.name, _bar(self._phase)
         yield "so far", _counters(self._newest.counters)
-        for kind, name in ("collect", "return"), ("evaluate", "score"):
-            records = self._records.get(kind, ())
-            values = [r.scalars[name] for r in records if name in r.scalars]
-            if values:
-                best = f"last {_number(values[-1])}, best {_number(max(values))}"
-                yield name, f"{sparkline(values)}  {best}"
+        for kind, value in ("collect", "return"), ("evaluate", "score"):
+            for records in self._records.values():
+                values = [r.scalars[value] for r in records if value in r.scalars]
+                if values and records[-1].kind == kind:
+                    best = f"last {_number(values[-1])}, best {_number(max(values))}"
+                    label = f"{value} {records[-1].task}".rstrip()
+                    yield label, f"{sparkline(values)}  {best}"
         if "fit" in self._records:
             yield "fit", _values(self._records["fit"][-1].scalars)
         speeds = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,29 +18,46 @@ from planet_torch.run import Run
 
 def print_result(run: Run) -> None:
     """Draw the curve of a finished run, and say what came out and where it is."""
-    task, path = run.config.task, run.directory / "curve.png"
-    published = PLANET.get(task)
-    if published is None:
-        learning_curve(run.directory, path, title=task)
-    else:
-        label = f"PlaNet, published, {published.episodes:,} episodes"
-        learning_curve(run.directory, path, published.score, label, title=task)
-    last = read_metrics(run.metrics, "evaluate")[-1]
-    returns = np.atleast_1d(last.values["returns"]).tolist()
-    print(f"score       {last.scalars['score']:.1f}, {in_words(returns)}")
-    if published is not None:
+    tasks, path = run.config.tasks, run.directory / "curve.png"
+    scores = {task: PLANET[task].score for task in tasks if task in PLANET}
+    learning_curve(run.directory, path, scores, "PlaNet, published", run.config.task)
+    last = {r.task: r.values["returns"] for r in read_metrics(run.metrics, "evaluate")}
+    returns = {task: np.atleast_1d(last[task]).tolist() for task in tasks}
+    print("\n".join(score_lines(returns)))
+    for task in scores:
+        published = PLANET[task]
         print(
-            f"published   {published.score:.0f} after {published.episodes:,} episodes, "
-            f"by {published.source}"
+            f"published   {published.score:.0f} in {task}, after "
+            f"{published.episodes:,} episodes, by {published.source}"
         )
-    seeds = [r for r in read_metrics(run.metrics, "collect") if not r.counters.updates]
-    if seeds:
-        mean = np.mean([record.scalars["return"] for record in seeds])
-        print(f"random      {mean:.1f}, the mean of {len(seeds)} seed episodes")
+    seeds = read_metrics(run.metrics, "seed")
+    for task in tasks:
+        random = [r.scalars["return"] for r in seeds if r.task == task]
+        print(f"random      {np.mean(random):.1f} in {task}, {in_words(random)}")
     print(f"curve       {path}")
     print(f"videos      {run.videos}")
     print(f"score again planet evaluate {run.directory} --video")
-    print(f"look inside planet predict {run.directory}")
+    task = f" --task {tasks[0]}" if len(tasks) > 1 else ""
+    print(f"look inside planet predict {run.directory}{task}")
+
+
+def score_lines(returns: Mapping[str, Sequence[float]]) -> list[str]:
+    """What was scored in each task, and what this is in the mean, if there are several.
+
+    Args:
+        returns: of the evaluation episodes, by task.
+    """
+    lines = [
+        f"score       {np.mean(part):.1f} in {task}, {in_words(part)}"
+        for task, part in returns.items()
+    ]
+    mean = f"score       {mean_score(returns):.1f}, the mean of {len(returns)} tasks"
+    return lines + [mean] * (len(returns) > 1)
+
+
+def mean_score(returns: Mapping[str, Sequence[float]]) -> float:
+    """The mean score of all tasks, each of which counts alike."""
+    return float(np.mean([np.mean(part) for part in returns.values()]))
 
 
 def in_words(returns: Sequence[float]) -> str:

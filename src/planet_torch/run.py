@@ -11,6 +11,7 @@ videos/          an episode of each evaluation
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -35,6 +36,7 @@ from planet_torch.files import write_atomically
 from planet_torch.prediction import Prediction, predict
 from planet_torch.rollout import run_episodes
 
+SIDE_BY_SIDE = 10  # evaluation episodes run at once
 PACKAGES = ("planet-torch", "torch", "numpy", "gymnasium", "mujoco", "dm_control")
 
 
@@ -144,63 +146,93 @@ class Run:
         content = self.latest()
         if content is None:
             raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
-        spaces = build.Spaces(**content["spaces"])
+        stored = content["spaces"]
+        spaces = build.Spaces(tuple(stored["observation"]), stored["action_size"])
         model = build.world_model(self.config, spaces)
         model.load_state_dict(content["world_model"])
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model.eval(), generator)
+
+    def chosen(self, task: str | None) -> str:
+        """The task of the run that is asked for; None is the only one that it has.
+
+        Raises:
+            ValueError: if it is none of them, or if None could be several.
+        """
+        tasks = self.config.tasks
+        if task in tasks:
+            return task
+        if task is None and len(tasks) == 1:
+            return tasks[0]
+        asked = "has several tasks" if task is None else f"has no task {task!r}"
+        raise ValueError(f"{self.directory} {asked}; choose from {', '.join(tasks)}")
 
     def evaluate(
         self,
         episodes: int = 10,
         seed: int = 0,
         on_decision: Callable[[np.ndarray], None] | None = None,
+        task: str | None = None,
     ) -> list[Episode]:
         """Run new episodes of the trained agent, without exploration noise.
 
-        They are run ten at a time, side by side.
+        They are always run ten at a time, side by side, even if fewer are asked for. So
+        the first ones are the same, bit for bit, however many come after them.
 
         Args:
             episodes: how many.
             seed: of the episodes and of the agent; the same one gives the same ones.
             on_decision: is told the returns so far after every decision.
+            task: one of the run's; only needed if it has several.
+
+        Raises:
+            ValueError: if the run has no such task, or several to choose from.
         """
-        agent = self.agent(seed)
-        seeds = [
-            int(word) for word in np.random.SeedSequence(seed).generate_state(episodes)
-        ]
-        finished = []
-        for start in range(0, episodes, 10):
-            part = seeds[start : start + 10]
-            with closing(build.environments(self.config, len(part))) as envs:
-                finished += run_episodes(envs, agent, part, on_decision)
-        return finished
+        agent, finished = self.agent(seed), []
+        batches = math.ceil(episodes / SIDE_BY_SIDE)
+        words = np.random.SeedSequence(seed).generate_state(batches * SIDE_BY_SIDE)
+        envs = build.environments(
+            self.config, self.chosen(task), SIDE_BY_SIDE, agent.action_size
+        )
+        with closing(envs):
+            for seeds in words.reshape(batches, SIDE_BY_SIDE).tolist():
+                finished += run_episodes(envs, agent, seeds, on_decision)
+        return finished[:episodes]
 
     def predict(
         self,
         context: int = 5,
-        length: int = 50,
+        length: int | None = None,
         seed: int = 0,
         on_decision: Callable[[np.ndarray], None] | None = None,
+        task: str | None = None,
     ) -> Prediction:
         """Let the model foresee the beginning of a new episode of its own agent.
 
         Args:
             context: frames that the model sees.
-            length: frames that it then has to foresee.
+            length: frames that it then has to foresee; 50, or as many as there are, if
+                left out.
             seed: of the episode, and of what the model imagines.
             on_decision: is told the return so far after every decision.
+            task: one of the run's; only needed if it has several.
 
         Raises:
-            ValueError: if the episode has fewer frames, or none that can be seen.
+            ValueError: if the episode has fewer frames, or none that can be seen; if
+                the run has no such task, or several to choose from.
         """
-        (episode,) = self.evaluate(1, seed, on_decision)
-        if context + length > len(episode):
-            raise ValueError(
-                f"context + length (={context + length}) is more than the "
-                f"{len(episode)} frames of the episode"
-            )
         agent = self.agent(seed)
+        envs = build.environments(self.config, self.chosen(task), 1, agent.action_size)
+        with closing(envs):
+            (episode,) = run_episodes(envs, agent, [seed], on_decision)
+        left = len(episode) - context
+        length = max(1, min(50, left)) if length is None else length
+        if length > left:
+            hint = f"; a length of {left} fits" if left > 0 else ""
+            raise ValueError(
+                f"context (={context}) and length (={length}) are more than the "
+                f"{len(episode)} frames of the episode{hint}"
+            )
         rows = [episode.observation, episode.action, episode.reward]
         parts = [torch.from_numpy(part[None, : context + length]) for part in rows]
         chunk = Chunk(*parts).to(self.config.train.device)
@@ -221,7 +253,10 @@ def load(directory: str | os.PathLike[str], seed: int = 0) -> PlanetAgent:
 
 
 def evaluate(
-    directory: str | os.PathLike[str], episodes: int = 10, seed: int = 0
+    directory: str | os.PathLike[str],
+    episodes: int = 10,
+    seed: int = 0,
+    task: str | None = None,
 ) -> list[Episode]:
     """New episodes of the trained agent of a run directory, without exploration noise.
 
@@ -231,11 +266,13 @@ def evaluate(
         directory: such as ``runs/cartpole-balance-cpu-0``.
         episodes: how many.
         seed: of the episodes and of the agent; the same one gives the same ones.
+        task: one of the run's; only needed if it has several.
 
     Raises:
         FileNotFoundError: if the directory holds no run, or no checkpoint yet.
+        ValueError: if the run has no such task, or several to choose from.
     """
-    return Run.open(directory).evaluate(episodes, seed)
+    return Run.open(directory).evaluate(episodes, seed, task=task)
 
 
 def provenance() -> dict[str, Any]:

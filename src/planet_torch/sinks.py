@@ -36,7 +36,7 @@ class TensorBoard:
         """Add the scalars; sequences stay in the JSON lines."""
         for name, value in record.scalars.items():
             self._writer.add_scalar(
-                f"{record.kind}/{name}", value, record.counters.environment_steps
+                f"{record.name}/{name}", value, record.counters.environment_steps
             )
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class WandB:
 
     def write(self, record: Record) -> None:
         """Log the scalars and the counters; sequences stay in the JSON lines."""
-        values = {f"{record.kind}/{k}": v for k, v in record.scalars.items()}
+        values = {f"{record.name}/{k}": v for k, v in record.scalars.items()}
         self._run.log({**asdict(record.counters), **values})
 
     def close(self) -> None:

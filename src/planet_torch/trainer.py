@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
 from planet_torch import build, checkpoint
-from planet_torch.agent import Agent, PlanetAgent, RandomAgent
+from planet_torch.agent import Agent, RandomAgent
 from planet_torch.chunk import Episode
+from planet_torch.files import file_name
 from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.objectives import objective
 from planet_torch.replay import Replay
@@ -67,9 +69,10 @@ class Trainer:
         self, run: Run, reporter: Reporter, state: Mapping[str, Any] | None = None
     ) -> None:
         self.run, self.config, self.reporter = run, run.config, reporter
+        self.tasks = self.config.tasks
         build.prepare_torch(self.config)
-        self.envs = build.environments(self.config, 1)
-        self.spaces = build.spaces(self.envs)
+        self.spaces = build.spaces(self.config)
+        self.envs = {task: self.environments(task, 1) for task in self.tasks}
         self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
         torch.manual_seed(self.config.seed)  # only the initial weights depend on it
         self.world_model = build.world_model(self.config, self.spaces)
@@ -77,7 +80,7 @@ class Trainer:
         self.terms = build.objective_terms(self.config)
         self.replay = Replay(run.episodes)
         self.counters = Counters()
-        self.evaluated = 0  # how many episodes there were at the last evaluation
+        self.evaluated = 0  # how many rounds there were at the last evaluation
         self.sums: dict[str, float] = {}  # of what the updates since the last fit gave
         self.signals = StopSignals()
         if state is None:
@@ -86,40 +89,49 @@ class Trainer:
             self.restore(state)
 
     def train(self) -> None:
-        """PlaNet, Algorithm 1.
+        """PlaNet, Algorithm 1, on one task or several.
 
         Raises:
             Stopped: if a signal asked for it; the run is saved.
             FloatingPointError: if the gradient is no longer finite.
         """
-        with closing(self.envs), self.saved_if_stopped():
+        with closing(self), self.saved_if_stopped():
             self.collect_seed_episodes()
             self.evaluate_when_due()  # where a resumed run may have stopped
-            while self.counters.episodes < self.config.train.episodes:
+            while self.rounds < self.config.train.episodes:
                 self.fit()
-                self.collect_planned_episode()
+                self.collect_episodes()
                 self.evaluate_when_due()
                 self.save_when_due()
             self.save()
 
+    @property
+    def rounds(self) -> int:
+        """How many episodes there are of each task, seed episodes included."""
+        return self.counters.episodes // len(self.tasks)
+
+    @property
+    def collected(self) -> int:
+        """How many of them are no seed episodes."""
+        return self.rounds - self.config.train.seed_episodes
+
     def collect_seed_episodes(self) -> None:
         """Fill the replay with random actions."""
         agent = RandomAgent(self.spaces.action_size, self.streams["environment"])
-        while self.counters.episodes < self.config.train.seed_episodes:
-            self.collect_episode("seed", agent)
+        while self.collected < 0:
+            self.collect_round("seed", agent)
 
     def fit(self) -> None:
         """Update the model as often as one iteration does, or as is left of it."""
-        train = self.config.train
-        iteration = self.counters.episodes - train.seed_episodes
-        left = (iteration + 1) * train.updates - self.counters.updates
+        updates = self.config.train.updates * len(self.tasks)
+        left = (self.collected + 1) * updates - self.counters.updates
         self.reporter.phase("fit", left, "updates")
         for _ in range(left):
             self.update()
             self.reporter.advance()
             self.signals.check()
         if self.sums:
-            means = {name: total / train.updates for name, total in self.sums.items()}
+            means = {name: total / updates for name, total in self.sums.items()}
             self.reporter.log("fit", means, self.counters)
             self.sums = {}
 
@@ -152,63 +164,80 @@ class Trainer:
                 "optimiser.learning_rate or optimiser.gradient_clip may do better"
             )
 
-    def collect_planned_episode(self) -> None:
-        """Add an episode of the agent as it is now, with exploration noise."""
-        agent = self.agent("exploration", self.config.train.exploration)
-        self.collect_episode("collect", agent)
+    def collect_episodes(self) -> None:
+        """Add an episode of each task, by the agent as it is now."""
+        stream = self.streams["exploration"]
+        agent = build.collector(self.config, self.spaces, self.world_model, stream)
+        self.collect_round("collect", agent)
 
-    def collect_episode(self, phase: str, agent: Agent) -> None:
+    def collect_round(self, kind: str, agent: Agent) -> None:
+        """Add an episode of each task, or of those that a stopped round has left."""
+        done = self.counters.episodes % len(self.tasks)
+        for task in self.tasks[done:]:
+            self.collect_episode(kind, task, agent)
+
+    def collect_episode(self, kind: str, task: str, agent: Agent) -> None:
         """Add one episode to the replay."""
+        envs = self.envs[task]
         with self.undone_if_stopped():
-            self.reporter.phase(phase, self.spaces.decisions, "decisions")
+            self.reporter.phase(kind, build.decisions(envs), "decisions")
             seeds = self.episode_seeds("environment", 1)
-            (episode,) = run_episodes(self.envs, agent, seeds, self.on_decision)
+            (episode,) = run_episodes(envs, agent, seeds, self.on_decision)
         self.replay.add(episode)
-        decisions = self.counters.decisions + len(episode) - 1
+        (steps,) = envs.get_attr("environment_steps")
         self.counters = replace(
             self.counters,
             episodes=self.counters.episodes + 1,
-            decisions=decisions,
-            environment_steps=decisions * self.spaces.action_repeat,
+            decisions=self.counters.decisions + len(episode) - 1,
+            environment_steps=self.counters.environment_steps + steps,
         )
-        self.reporter.log("collect", {"return": episode.score}, self.counters)
+        self.reporter.log(kind, {"return": episode.score}, self.counters, task)
 
     def evaluate_when_due(self) -> None:
         """Evaluate every so many collected episodes, and at the end of the run."""
-        train, episodes = self.config.train, self.counters.episodes
-        collected = episodes - train.seed_episodes
-        due = collected % train.evaluate_every == 0 or episodes >= train.episodes
-        if due and collected > 0 and self.evaluated < episodes:
+        train = self.config.train
+        due = (
+            self.collected % train.evaluate_every == 0 or self.rounds >= train.episodes
+        )
+        if due and self.collected > 0 and self.evaluated < self.rounds:
             self.evaluate()
-            self.evaluated = episodes
+            self.evaluated = self.rounds
 
     def evaluate(self) -> None:
         """Run episodes without exploration noise; nothing ever learns from them."""
-        count = self.config.train.evaluation_episodes
-        envs = build.environments(self.config, count)
-        with closing(envs), self.undone_if_stopped():
-            self.reporter.phase("evaluate", self.spaces.decisions, "decisions")
-            seeds = self.episode_seeds("test_environment", count)
-            agent = self.agent("test", exploration=0.0)
-            episodes = run_episodes(envs, agent, seeds, self.on_decision)
-        self.report(episodes)
+        with self.undone_if_stopped():
+            evaluations = {task: self.evaluation_of(task) for task in self.tasks}
+        for task, episodes in evaluations.items():
+            self.report(task, episodes)
 
-    def report(self, evaluation: list[Episode]) -> None:
+    def evaluation_of(self, task: str) -> list[Episode]:
+        """New episodes of a task, by the agent as it is now."""
+        count, stream = self.config.train.evaluation_episodes, self.streams["test"]
+        agent = build.agent(self.config, self.spaces, self.world_model, stream)
+        seeds = self.episode_seeds("test_environment", count)
+        with closing(self.environments(task, count)) as envs:
+            self.reporter.phase("evaluate", build.decisions(envs), "decisions")
+            return run_episodes(envs, agent, seeds, self.on_decision)
+
+    def report(self, task: str, evaluation: list[Episode]) -> None:
         """Log the returns of an evaluation, and keep its first episode as a video."""
         returns = [episode.score for episode in evaluation]
         score = float(np.mean(returns))
         self.reporter.log(
-            "evaluate", {"score": score, "returns": returns}, self.counters
+            "evaluate", {"score": score, "returns": returns}, self.counters, task
         )
-        name = f"evaluation-{self.counters.episodes:06d}"
+        name = f"evaluation-{self.counters.episodes:06d}-{file_name(task)}"
         save_episode(evaluation[0], self.run.videos / name)
 
-    def agent(self, stream: str, exploration: float) -> PlanetAgent:
-        """The agent as it is now, with its randomness from a stream."""
-        generator = self.streams[stream]
-        return build.agent(
-            self.config, self.spaces, self.world_model, generator, exploration
-        )
+    def environments(self, task: str, count: int) -> SyncVectorEnv:
+        """Environments of a task that take the actions of the agent."""
+        size = self.spaces.action_size
+        return build.environments(self.config, task, count, size)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for envs in self.envs.values():
+            envs.close()
 
     def episode_seeds(self, stream: str, count: int) -> list[int]:
         """Seeds of episodes; what happens in one depends on nothing before it."""
@@ -217,8 +246,7 @@ class Trainer:
 
     def save_when_due(self) -> None:
         """Write a checkpoint every so many collected episodes."""
-        collected = self.counters.episodes - self.config.train.seed_episodes
-        if collected % self.config.train.checkpoint_every == 0:
+        if self.collected % self.config.train.checkpoint_every == 0:
             self.save()
 
     def save(self) -> None:

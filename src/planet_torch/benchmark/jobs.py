@@ -85,12 +85,11 @@ class Stopwatch:
 def jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
     """The jobs of this package with a config."""
     build.prepare_torch(config_)
-    with closing(build.environments(config_, 1)) as envs:
-        spaces = build.spaces(envs)
+    spaces = build.spaces(config_)
     found = dict(environment_jobs(config_))
     train, device = config_.train, config_.train.device
     generator = torch.Generator().manual_seed(0)
-    replay = filled_replay(scratch, spaces, train.chunk)
+    replay = filled_replay(scratch, spaces, episode_rows(config_))
     sample = partial(replay.sample, train.batch, train.chunk, generator)
     found["replay"] = Job("batches", 1, sample)
     torch.manual_seed(0)
@@ -114,7 +113,7 @@ def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
         }
     for name, env in variants.items():
         try:
-            envs = build.environments(replace(config_, env=env), 1)
+            envs = build.environments(replace(config_, env=env), config_.tasks[0], 1)
             envs.reset(seed=0)
         except (ImportError, RuntimeError, AttributeError, OSError):
             continue  # such as a machine without OpenGL
@@ -127,10 +126,15 @@ def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
         yield f"environment {name}".strip(), Job("frames", FRAMES, run)
 
 
-def filled_replay(directory: Path, spaces: Spaces, chunk: int) -> Replay:
-    """A replay of random episodes, as long as the task's."""
+def episode_rows(config_: Config) -> int:
+    """The rows of an episode of the task, or of a chunk if that is longer."""
+    with closing(build.environments(config_, config_.tasks[0], 1)) as envs:
+        return max(build.decisions(envs) + 1, config_.train.chunk)
+
+
+def filled_replay(directory: Path, spaces: Spaces, rows: int) -> Replay:
+    """A replay of random episodes of so many rows."""
     replay, random = Replay(directory), np.random.default_rng(0)
-    rows = max(spaces.decisions + 1, chunk)
     shape = (rows, *spaces.observation)
     for _ in range(EPISODES):
         pictures = random.integers(0, 256, shape, dtype=np.uint8)
@@ -180,10 +184,9 @@ def plain_jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Jo
     """The jobs of the reference loops."""
     if config_.train.threads:
         torch.set_num_threads(config_.train.threads)
-    with closing(build.environments(config_, 1)) as envs:
-        spaces = build.spaces(envs)
+    spaces = build.spaces(config_)
     train, adam = config_.train, config_.optimiser
-    replay = filled_replay(scratch, spaces, train.chunk)
+    replay = filled_replay(scratch, spaces, episode_rows(config_))
     chunk = replay.sample(train.batch, train.chunk, torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     plain = Plain(config_, spaces)

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 
 from tyro.conf import Positional
 
-from planet_torch.commands.types import Device, Directory
+from planet_torch.commands.types import Device, Directory, Task
 from planet_torch.config import Count, Options, Seed
 
 
 @dataclass(frozen=True)
 class Evaluate(Options):
-    """Score a trained agent in new episodes, without exploration noise."""
+    """Score a trained agent in new episodes, without exploration noise.
+
+    They are run ten at a time, and the first ones are the same however many follow.
+    """
 
     directory: Positional[Directory]
     """Of the run."""
     episodes: Count = 10
-    """How many."""
+    """How many, of each task; fewer than ten take as long as ten."""
+    task: Task = None
+    """One task of the run; all of them if left out."""
     seed: Seed = 0
     """Of the episodes and of the agent; the same one gives the same scores."""
     video: bool = False
@@ -31,20 +36,25 @@ class Evaluate(Options):
 
     def __call__(self) -> int:
         """Evaluate."""
-        from planet_torch.report import in_words, progress_of
+        from planet_torch.files import file_name
+        from planet_torch.report import mean_score, progress_of, score_lines
         from planet_torch.run import Run
         from planet_torch.video import save_episode
 
         run = Run.open(self.directory, self.device)
-        with progress_of("evaluate") as on_decision:
-            episodes = run.evaluate(self.episodes, self.seed, on_decision)
-        returns = [episode.score for episode in episodes]
-        score = sum(returns) / len(returns)
+        tasks = [run.chosen(self.task)] if self.task else run.config.tasks
+        returns = {}
+        for task in tasks:
+            with progress_of(f"evaluate {task}") as on_decision:
+                episodes = run.evaluate(self.episodes, self.seed, on_decision, task)
+            returns[task] = [episode.score for episode in episodes]
+            for number, episode in enumerate(episodes if self.video else []):
+                name = f"evaluate-{file_name(task)}-seed-{self.seed}-{number:02d}"
+                path = save_episode(episode, run.videos / name)
+                print(f"video {path}", file=sys.stderr)
         if self.json:
+            score = mean_score(returns)
             print(json.dumps({"score": score, "returns": returns, "seed": self.seed}))
         else:
-            print(f"score {score:.1f}, {in_words(returns)}")
-        for number, episode in enumerate(episodes if self.video else []):
-            path = run.videos / f"evaluate-seed-{self.seed}-{number:02d}"
-            print(f"video {save_episode(episode, path)}", file=sys.stderr)
+            print("\n".join(score_lines(returns)))
         return 0

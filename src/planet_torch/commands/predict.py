@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from planet_torch.commands.types import Device, Directory
+from planet_torch.commands.types import Device, Directory, Task
 from planet_torch.config import Count, Options, Seed
 
 
@@ -24,8 +24,10 @@ class Predict(Options):
     """Of the run."""
     context: Count = 5
     """Frames that the model sees."""
-    length: Count = 50
-    """Frames that it then has to foresee."""
+    length: Annotated[Count | None, arg(metavar="INT")] = None
+    """Frames that it then has to foresee; 50, or as many as there are, if left out."""
+    task: Task = None
+    """One task of the run; only needed if it has several."""
     seed: Seed = 0
     """Of the episode, and of what the model imagines."""
     out: Annotated[Path | None, arg(metavar="PATH")] = None
@@ -41,10 +43,12 @@ class Predict(Options):
 
         run = Run.open(self.directory, self.device)
         with progress_of("predict") as on_decision:
-            seen = run.predict(self.context, self.length, self.seed, on_decision)
+            seen = run.predict(
+                self.context, self.length, self.seed, on_decision, self.task
+            )
         out = str(self.out or run.videos / "prediction")
         rows = video.prediction_rows(seen)
-        every = max(1, (self.context + self.length) // 11)
+        every = max(1, seen.real.shape[1] // 11)
         print(video.save_prediction(seen, f"{out}{video.video_suffix()}"))
         print(video.save_strip(rows, f"{out}.png", self.context, every))
         print_errors(seen)

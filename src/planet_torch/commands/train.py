@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +19,7 @@ from planet_torch.config import (
     Seed,
     TrainConfig,
 )
+from planet_torch.files import file_name
 from planet_torch.presets import PRESETS, Preset
 
 
@@ -31,7 +31,8 @@ class Train:
     """
 
     task: Annotated[Positional[str | None], arg(metavar="TASK")] = None
-    """Such as dmc/cartpole-swingup, gym/Pendulum-v1 or package.module:factory."""
+    """Such as dmc/cartpole-swingup, gym/Pendulum-v1 or package.module:factory; several
+    with commas between them are learned by one agent."""
     preset: Preset = "cpu"
     """Gives each option its default."""
     run: OptionalDirectory = None
@@ -66,8 +67,9 @@ class Train:
     @property
     def directory(self) -> Path:
         """Where a new run goes."""
-        task = re.sub(r"[^\w.-]", "-", (self.task or "").rpartition("/")[2])
-        return self.run or Path("runs") / f"{task}-{self.preset}-{self.seed}"
+        names = [task.rpartition("/")[2] for task in (self.task or "").split(",")]
+        name = file_name("+".join([*names[:6], *["more"] * (len(names) > 6)]))
+        return self.run or Path("runs") / f"{name}-{self.preset}-{self.seed}"
 
     def __call__(self) -> int:
         """Train."""
@@ -86,7 +88,8 @@ class Train:
         else:
             run = Run.open(self.resume)
             run.note_start()
-        progress = terminal_progress(run.config.task, run.config.train.episodes)
+        episodes = run.config.train.episodes * len(run.config.tasks)
+        progress = terminal_progress(run.config.task, episodes)
         try:
             train(run, self.log, progress)
         except Stopped as stop:

@@ -7,4 +7,5 @@ from tyro.conf import arg
 
 Directory = Annotated[Path, arg(metavar="DIR")]
 OptionalDirectory = Annotated[Path | None, arg(metavar="DIR")]
+Task = Annotated[str | None, arg(metavar="TASK")]
 Device = Annotated[str | None, arg(metavar="DEVICE")]

@@ -39,6 +39,7 @@ def make(
     action_repeat: int | None = None,
     observation: str = "pixels",
     time_limit: int = EPISODE_STEPS,
+    action_size: int | None = None,
 ) -> Env:
     """Make an environment with actions in [-1, 1] and pixels or a vector to observe.
 
@@ -55,6 +56,8 @@ def make(
         action_repeat: control steps per decision; by default the paper's for dmc, or 1.
         observation: ``pixels`` or ``state``.
         time_limit: control steps after which an episode is truncated.
+        action_size: pads the actions to this size, so that one agent can act in several
+            tasks; by default they are as many as the task needs.
 
     Raises:
         ValueError: for an unknown name or option.
@@ -65,10 +68,6 @@ def make(
     default = _default_repeat(name)
     repeat = default if action_repeat is None else action_repeat
     _expect_positive(image_size=image_size, action_repeat=repeat, time_limit=time_limit)
-    if repeat > time_limit:
-        raise ValueError(
-            f"action_repeat (={repeat}) exceeds time_limit (={time_limit})"
-        )
     source, _, rest = name.partition("/")
     if source == "dmc":
         domain, _, task = rest.partition("-")
@@ -79,7 +78,8 @@ def make(
         mode = "rgb_array" if observation == "pixels" else None
         env = _registered(rest, mode) if source == "gym" else _own(name)
     env = RepeatActions(UnitActions(env), repeat, time_limit)
-    return Pixels(env, image_size) if observation == "pixels" else FlatState(env)
+    env = Pixels(env, image_size) if observation == "pixels" else FlatState(env)
+    return env if action_size is None else PaddedActions(env, action_size)
 
 
 def _default_repeat(name: str) -> int:

@@ -6,6 +6,7 @@ one size, or one flat vector, as observations.
 
 from __future__ import annotations
 
+import math
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -80,19 +81,30 @@ class RepeatActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     """Hold each action for several control steps, and sum their rewards.
 
     The episode is truncated after the last whole decision within ``time_limit`` control
-    steps, and earlier where the environment ends it itself.
+    steps, and earlier where the environment ends it itself, be it inside a decision.
+
+    Attributes:
+        action_repeat: control steps a decision.
+        decisions: the most that an episode has, by ``time_limit`` and by the limit of
+            an environment registered with Gymnasium.
+        environment_steps: control steps since the last reset.
     """
 
     def __init__(self, env: Env, repeat: int, time_limit: int) -> None:
         """Repeat each action ``repeat`` times."""
         RecordConstructorArgs.__init__(self, repeat=repeat, time_limit=time_limit)
         super().__init__(env)
-        self.action_repeat, self.time_limit = repeat, time_limit
-        self._decisions = 0
+        if repeat > time_limit:
+            raise ValueError(
+                f"action_repeat (={repeat}) exceeds time_limit (={time_limit})"
+            )
+        limit = (env.spec and env.spec.max_episode_steps) or time_limit
+        self.decisions = min(time_limit // repeat, math.ceil(limit / repeat))
+        self.action_repeat, self.environment_steps = repeat, 0
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
-        self._decisions = 0
+        self.environment_steps = 0
         return self.env.reset(**options)
 
     def step(self, action: Any) -> Step:
@@ -101,10 +113,10 @@ class RepeatActions(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         for _ in range(self.action_repeat):
             observation, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
+            self.environment_steps += 1
             if terminated or truncated:
                 break
-        self._decisions += 1
-        timeout = self._decisions >= self.time_limit // self.action_repeat
+        timeout = self.environment_steps >= self.decisions * self.action_repeat
         return observation, total, terminated, truncated or timeout, info
 
 
