@@ -59,7 +59,10 @@ def test_training_leaves_everything_in_the_run_directory(run):
 def test_a_finished_run_says_its_score_and_where_everything_is(run, capsys):
     assert main(["train", "--resume", str(run)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^score +-?\d+\.\d, the mean of 2 episodes", said, re.MULTILINE)
+    score = r"^score +-?\d+\.\d in toys:integrator, the mean of 2 episodes"
+    assert re.search(score, said, re.MULTILINE)
+    random = r"^random +-?\d+\.\d in toys:integrator, the mean of 2 episodes"
+    assert re.search(random, said, re.MULTILINE)
     assert str(run / "curve.png") in said
     assert f"planet evaluate {run}" in said
 
@@ -73,8 +76,9 @@ def test_the_published_score_is_drawn_where_there_is_one(run, monkeypatch, capsy
         report.PLANET, "toys:integrator", report.PLANET["dmc/cartpole-swingup"]
     )
     main(["train", "--resume", str(run)])
-    assert drawn[0][2] == 821
-    assert "821 after 1,000 episodes, by Hafner et al." in capsys.readouterr().out
+    assert drawn[0][2] == {"toys:integrator": 821}
+    said = capsys.readouterr().out
+    assert "821 in toys:integrator, after 1,000 episodes, by Hafner et al." in said
 
 
 def test_evaluation_repeats_itself_as_json(run, capsys):
@@ -84,19 +88,58 @@ def test_evaluation_repeats_itself_as_json(run, capsys):
         assert main(words) == 0
         scores.append(json.loads(capsys.readouterr().out))
     assert scores[0] == scores[1]
-    assert len(scores[0]["returns"]) == 3
-    assert scores[0]["score"] == pytest.approx(sum(scores[0]["returns"]) / 3)
+    returns = scores[0]["returns"]["toys:integrator"]
+    assert len(returns) == 3
+    assert scores[0]["score"] == pytest.approx(sum(returns) / 3)
 
 
 def test_evaluation_says_its_score_in_words_and_writes_videos(run, capsys):
     assert main(["evaluate", str(run), "--episodes", "2", "--video"]) == 0
     said = capsys.readouterr()
-    assert re.match(r"score -?\d+\.\d, the mean of 2 episodes from", said.out)
+    score = r"score +-?\d+\.\d in toys:integrator, the mean of 2 episodes from"
+    assert re.match(score, said.out)
     for number in (0, 1):
-        path = run / "videos" / f"evaluate-seed-0-{number:02d}.gif"
+        name = f"evaluate-toys-integrator-seed-0-{number:02d}.gif"
+        path = run / "videos" / name
         assert f"video {path}" in said.err
         with Image.open(path) as film:
             assert film.n_frames > 1
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A finished run on two tasks."""
+    place = tmp_path_factory.mktemp("runs") / "both"
+    tasks = ["toys:integrator,toys:plane", *DEBUG[1:], "--train.episodes", "3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video, "video_suffix", lambda: ".gif")
+        assert main(["train", *tasks, "--run", str(place)]) == 0
+    return place
+
+
+def test_a_run_on_several_tasks_says_the_score_of_each(both, capsys):
+    assert main(["train", "--resume", str(both)]) == 0
+    said = capsys.readouterr().out
+    for kind in ("score", "random"):
+        for task in ("integrator", "plane"):
+            line = rf"^{kind} +-?\d+\.\d in toys:{task}, the mean of 2 episodes"
+            assert re.search(line, said, re.MULTILINE)
+    assert re.search(r"^score +-?\d+\.\d, the mean of 2 tasks$", said, re.MULTILINE)
+    assert f"planet predict {both} --task toys:integrator" in said
+
+
+def test_all_tasks_are_evaluated_or_one(both, capsys):
+    words = ["evaluate", str(both), "--episodes", "2", "--json"]
+    assert main(words) == 0
+    every = json.loads(capsys.readouterr().out)
+    means = [sum(part) / 2 for part in every["returns"].values()]
+    assert every["score"] == pytest.approx(sum(means) / 2)
+    assert main([*words, "--task", "toys:plane"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert list(every["returns"]) == ["toys:integrator", "toys:plane"]
+    assert one["returns"] == {"toys:plane": every["returns"]["toys:plane"]}
+    assert "has several tasks; choose from" in refused(capsys, "predict", both)
+    assert main(["predict", str(both), "--task", "toys:plane"]) == 0
 
 
 def test_prediction_writes_a_film_and_a_strip(run, tmp_path, capsys):
@@ -186,6 +229,8 @@ def test_a_preset_alone_is_that_preset(preset):
         ("dmc/cartpole-swingup", "cartpole-swingup-cpu-2"),
         ("gym/Pendulum-v1", "Pendulum-v1-cpu-2"),
         ("my.module:factory", "my.module-factory-cpu-2"),
+        ("dmc/hopper-hop, dmc/walker-run", "hopper-hop+walker-run-cpu-2"),
+        (",".join(f"a/{letter}" for letter in "tuvwxyz"), "t+u+v+w+x+y+more-cpu-2"),
     ],
 )
 def test_a_run_is_named_after_its_task_preset_and_seed(task, name):
@@ -268,7 +313,9 @@ def test_what_cannot_be_done_is_answered_in_one_line(words, answer, capsys, tmp_
     [
         (["train", *DEBUG, "--run"], "holds a run already; go on with it by"),
         (["predict", "--context", "0"], "context"),
-        (["predict", "--length", "99"], "more than the 13 frames"),
+        (["predict", "--length", "99"], "13 frames of the episode; a length of 8 fits"),
+        (["predict", "--task", "x"], "no task 'x'; choose from toys:integrator"),
+        (["evaluate", "--task", "x"], "no task 'x'; choose from toys:integrator"),
         (["evaluate", "--device", "abacus"], "(='abacus') cannot be used"),
     ],
 )

@@ -167,6 +167,28 @@ def test_the_ends_of_an_environment_are_its_own():
     assert (True, False) in ends
 
 
+@pytest.mark.parametrize(
+    ("name", "repeat", "decisions", "steps"),
+    [
+        ("dmc/cartpole-balance", None, 125, 1000),
+        ("dmc/cartpole-balance", 3, 333, 999),
+        ("gym/Counter-v0", 2, 4, 7),  # ends by itself, inside a decision
+        ("gym/Counter-v0", 1, 7, 7),
+    ],
+)
+def test_control_steps_are_counted_as_they_are_made(name, repeat, decisions, steps):
+    env = make(name, action_repeat=repeat, observation="state")
+    assert env.get_wrapper_attr("decisions") == decisions
+    action = np.zeros(env.action_space.shape)
+    for _ in range(2):  # each episode anew
+        env.reset(seed=0)
+        taken = 1
+        while not any(env.step(action)[2:4]):
+            taken += 1
+        assert taken == decisions
+        assert env.get_wrapper_attr("environment_steps") == steps
+
+
 def test_actions_are_scaled_to_the_bounds():
     env = UnitActions(Counter())
     env.reset(seed=0)
@@ -265,7 +287,7 @@ def test_the_camera_is_an_option():
 
 def test_padding_ignores_the_rest():
     plain = make("dmc/reacher-easy", observation="state")
-    padded = PaddedActions(make("dmc/reacher-easy", observation="state"), 6)
+    padded = make("dmc/reacher-easy", observation="state", action_size=6)
     assert padded.action_space.shape == (6,)
     plain.reset(seed=0)
     padded.reset(seed=0)
