@@ -20,7 +20,9 @@ def main(run: str, out: str) -> None:
     records = read_metrics(Path(run) / "metrics.jsonl")
     with Path(out).open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["kind", *asdict(Counters()), "minutes", "return", "spread"])
+        writer.writerow(
+            ["kind", "task", *asdict(Counters()), "minutes", "return", "spread"]
+        )
         for record in records:
             if record.kind == "fit":
                 continue
@@ -30,7 +32,8 @@ def main(run: str, out: str) -> None:
             spread = returns.std(ddof=1) if len(returns) > 1 else ""
             counters = asdict(record.counters).values()
             minutes = round(record.time / 60, 2)
-            writer.writerow([record.kind, *counters, minutes, returns.mean(), spread])
+            names = record.kind, record.task
+            writer.writerow([*names, *counters, minutes, returns.mean(), spread])
 
 
 if __name__ == "__main__":

@@ -132,19 +132,14 @@ def test_the_agent_is_not_told_its_task(both):
     assert vars(chunk).keys() == {"observation", "action", "reward"}
 
 
-def test_each_task_keeps_its_own_action_repeat(tmp_path):
-    """1000 environment steps each: 125 decisions of one, 250 of the other."""
-    pair = tiny(
-        task="dmc/cartpole-balance,dmc/reacher-easy",
-        train__episodes=2,
-        train__seed_episodes=1,
-        train__evaluation_episodes=1,
-        planner__iterations=1,
-    )
-    trainer = train(tmp_path / "run", pair)
-    assert dataclasses.astuple(trainer.counters) == (4000, 750, 6, 4)
+def test_each_task_keeps_its_own_action_repeat(tmp_path, monkeypatch):
+    """12 steps are 4 decisions of the one task, 7 are 7 of the other."""
+    repeats = {"toys:integrator": 3, "toys:plane": 1}
+    monkeypatch.setattr("planet_torch.envs._default_repeat", repeats.get)
+    trainer = train(tmp_path / "run", changed(BOTH, "train.chunk", 5))
     counted = [(c.environment_steps, c.decisions) for _, c, _ in metrics(trainer)]
-    assert counted[:3] == [(1000, 125), (2000, 375), (2000, 375)]
+    assert counted[:4] == [(12, 4), (19, 11), (31, 15), (38, 22)]
+    assert dataclasses.astuple(trainer.counters) == (76, 44, 12, 8)
 
 
 def test_random_collection_still_plans_to_evaluate(tmp_path, monkeypatch):
@@ -188,7 +183,7 @@ def test_how_often_one_evaluates_does_not_change_what_is_learned(trained, tmp_pa
 def test_evaluation_never_enters_the_replay(trained):
     """Nor is it counted: 4 evaluation episodes, and 4 that were collected."""
     assert len(trained.replay) == trained.counters.episodes == 4
-    collected = [v["return"] for _, _, v in metrics(trained, "collect")]
+    collected = [v["return"] for _, _, v in metrics(trained, "seed", "collect")]
     assert [e.score for e in map(trained.replay.read, range(4))] == collected
     for *_, values in metrics(trained, "evaluate"):
         assert not set(values["returns"]) & set(collected)
