@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from planet_torch.optimiser import Adam
+from planet_torch.optimiser import Adam, average_into
 
 LR, BETA1, BETA2 = 1e-3, 0.9, 0.999
 
@@ -74,3 +74,27 @@ def test_the_time_is_that_of_the_optimiser_where_a_parameter_had_no_gradient_at_
     run(optimiser, early, gradients[5:])
     alone = nn.Parameter(torch.zeros(1))
     assert torch.equal(early.detach(), run(Adam([alone], LR, 1e-4), alone, gradients))
+
+
+def linear(value):
+    """A layer whose only weight has a value."""
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, value)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("decay", "updates", "expected"), [(0.9, 1000, 0.3), (0.9, 1, 3 * 9 / 11)]
+)
+def test_the_average_moves_by_its_decay_and_faster_at_first(decay, updates, expected):
+    average, newest = linear(0.0), linear(3.0)
+    average_into(average, newest, decay, updates)
+    assert average.weight.item() == pytest.approx(expected)
+    assert newest.weight.item() == 3
+
+
+def test_without_decay_the_average_is_the_newest_to_the_bit():
+    torch.manual_seed(0)
+    average, newest = nn.Linear(50, 50), nn.Linear(50, 50)
+    average_into(average, newest, 0.0, 7)
+    assert torch.equal(average.weight, newest.weight)

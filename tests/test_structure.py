@@ -29,7 +29,7 @@ LAYERS = [
     ],
     ["world_model", "envs.dm_control"],
     ["agent", "objectives", "prediction", "envs", "envs.simulator"],
-    ["overshooting"],
+    ["overshooting", "value"],
     ["build", "presets", "rollout", "video"],
     ["run"],
     ["listing", "report", "trainer", "baselines.*", "benchmark.*", "cluster"],

@@ -201,6 +201,14 @@ def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
     assert asked == [(streams["exploration"], 0.3), (streams["test"], 0.0)] * 2
 
 
+def test_the_agent_acts_with_the_average_of_the_weights(tmp_path):
+    trainer = train(tmp_path / "run", changed(TINY, "optimiser.average", 0.9))
+    acting = trainer.run.agent().world_model.state_dict()
+    newest = trainer.world_model.state_dict()
+    assert all(torch.equal(acting[n], p) for n, p in trainer.average.named_parameters())
+    assert any(not torch.equal(acting[n], newest[n]) for n in newest)
+
+
 EFFECTS = {
     "env.action_repeat": 2,
     "env.observation": "pixels",
@@ -223,9 +231,11 @@ EFFECTS = {
     "objective.overshooting": 2,
     "objective.observation_overshooting": 2,
     "objective.global_prior_weight": 1.0,
+    "objective.value_discount": 0.9,
     "optimiser.learning_rate": 1e-2,
     "optimiser.epsilon": 1e-8,
     "optimiser.gradient_clip": 1e-3,
+    "optimiser.average": 0.9,
     "planner.horizon": 4,
     "planner.candidates": 9,
     "planner.elites": 3,

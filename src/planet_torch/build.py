@@ -27,6 +27,7 @@ from planet_torch.objectives import (
 from planet_torch.optimiser import Adam
 from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
 from planet_torch.planners import CEM, Planner
+from planet_torch.value import Value
 from planet_torch.world_model import WorldModel
 
 DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN]] = {
@@ -171,11 +172,23 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
     )
     features = dynamics.feature_size
     decoder = _decoder(model, features, spaces.observation)
-    reward = MLP(
-        features, 1, layers=model.reward_layers, units=model.reward_units, **style
+    discount = config.objective.value_discount
+    built = WorldModel(
+        encoder,
+        dynamics,
+        decoder,
+        _scalar_head(model, features),
+        _scalar_head(model, features) if discount else None,
+        discount=discount or 1.0,
+        image_bits=model.image_bits,
     )
-    built = WorldModel(encoder, dynamics, decoder, reward, image_bits=model.image_bits)
     return built.to(config.train.device)
+
+
+def _scalar_head(model: ModelConfig, features: int) -> MLP:
+    """What gives a reward or a value."""
+    layers, units = model.reward_layers, model.reward_units
+    return MLP(features, 1, layers=layers, units=units, **_style(model))
 
 
 def _encoder(model: ModelConfig, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
@@ -236,6 +249,8 @@ def objective_terms(config: Config) -> list[Term]:
         )
     if weights.global_prior_weight:
         terms.append(GlobalPrior(weights.global_prior_weight))
+    if weights.value_discount:
+        terms.append(Value())
     return terms
 
 

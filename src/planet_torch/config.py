@@ -59,6 +59,7 @@ Whole = Annotated[int, Range(0)]
 Weight = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(0, above=True)]
 Share = Annotated[float, Range(0, 1, above=True)]
+Decay = Annotated[float, Range(0, 0.9999)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
 
 
@@ -165,6 +166,10 @@ class ObjectiveConfig(Options):
     """Share of them that is decoded, drawn at random for each update."""
     global_prior_weight: Weight = 0.0
     """Weight of the divergence of the posterior from a standard normal; 0 is off."""
+    value_discount: Decay = 0.0
+    """Discount a decision of the value that is learned from the replay's rewards and
+    added to the end of every imagined return, which is discounted too; 0 is off, plain
+    sums of rewards, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,9 @@ class OptimiserConfig(Options):
     """Added to the root of the uncorrected second moment ("epsilon hat")."""
     gradient_clip: Positive = 1000.0
     """Largest norm of the whole gradient."""
+    average: Decay = 0.0
+    """Decay of the running average of the weights, with which the agent acts and
+    foresees; 0 is the newest weights, as in the paper."""
 
 
 @dataclass(frozen=True)

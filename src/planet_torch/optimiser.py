@@ -1,4 +1,4 @@
-"""Adam with the epsilon of TensorFlow 1."""
+"""Adam with the epsilon of TensorFlow 1, and a running average of the weights."""
 
 from __future__ import annotations
 
@@ -36,3 +36,27 @@ class Adam(torch.optim.Adam):
     def _time(self) -> int:
         """t, the number of the update that comes next, from 1."""
         return 1 + next((int(state["step"]) for state in self.state.values()), 0)
+
+
+@torch.no_grad()
+def average_into(
+    average: nn.Module, newest: nn.Module, decay: float, updates: int
+) -> None:
+    """Move the running average of a model's weights on by one update.
+
+    Constant steps keep Adam's weights in motion around where they should be; their mean
+    is nearer to it than any of them.
+
+    Args:
+        average: the averaged weights; changed.
+        newest: the weights after the update, of a model of the same kind.
+        decay: what is kept of the average, from 0 (it becomes the newest, to the bit)
+            to below 1.
+        updates: how many there were. Few count as a shorter decay, (1 + n) / (10 + n)
+            at most, as TensorFlow 1 has it, so that the initial weights are soon
+            forgotten.
+    """
+    kept = min(decay, (1 + updates) / (10 + updates))
+    torch._foreach_lerp_(
+        [*average.parameters()], [*newest.parameters()], weight=1 - kept
+    )

@@ -46,11 +46,15 @@ PRESETS: dict[Preset, Config] = {
             norm="layer",
         ),
         objective=ObjectiveConfig(
-            observation_weight=20.0, decoded=0.2, free_nats=1.0, kl_balance=0.8
+            observation_weight=20.0,
+            decoded=0.2,
+            free_nats=1.0,
+            kl_balance=0.8,
+            value_discount=0.97,
         ),
-        optimiser=OptimiserConfig(epsilon=1e-5, gradient_clip=100.0),
+        optimiser=OptimiserConfig(epsilon=1e-5, gradient_clip=100.0, average=0.995),
         planner=PlannerConfig(
-            horizon=20, candidates=64, elites=8, iterations=3, warm_start=True
+            horizon=5, candidates=64, elites=8, iterations=3, warm_start=True
         ),
         train=TrainConfig(
             episodes=200, seed_episodes=20, batch=16, chunk=20, evaluate_every=20

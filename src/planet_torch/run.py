@@ -149,7 +149,7 @@ class Run:
         stored = content["spaces"]
         spaces = build.Spaces(tuple(stored["observation"]), stored["action_size"])
         model = build.world_model(self.config, spaces)
-        model.load_state_dict(content["world_model"])
+        model.load_state_dict(content["average"])
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model.eval(), generator)
 

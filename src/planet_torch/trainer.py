@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from planet_torch.chunk import Episode
 from planet_torch.files import file_name
 from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.objectives import objective
+from planet_torch.optimiser import average_into
 from planet_torch.replay import Replay
 from planet_torch.rollout import run_episodes
 from planet_torch.run import Run
@@ -76,6 +78,7 @@ class Trainer:
         self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
         torch.manual_seed(self.config.seed)  # only the initial weights depend on it
         self.world_model = build.world_model(self.config, self.spaces)
+        self.average = deepcopy(self.world_model).requires_grad_(False)
         self.optimiser = build.optimiser(self.config, self.world_model)
         self.terms = build.objective_terms(self.config)
         self.replay = Replay(run.episodes)
@@ -152,6 +155,8 @@ class Trainer:
         self.check_finite(values)
         self.optimiser.step()
         self.counters = replace(self.counters, updates=self.counters.updates + 1)
+        decay = self.config.optimiser.average
+        average_into(self.average, self.world_model, decay, self.counters.updates)
         self.sums = {name: self.sums.get(name, 0.0) + values[name] for name in values}
 
     def check_finite(self, values: Mapping[str, float]) -> None:
@@ -167,7 +172,7 @@ class Trainer:
     def collect_episodes(self) -> None:
         """Add an episode of each task, by the agent as it is now."""
         stream = self.streams["exploration"]
-        agent = build.collector(self.config, self.spaces, self.world_model, stream)
+        agent = build.collector(self.config, self.spaces, self.average, stream)
         self.collect_round("collect", agent)
 
     def collect_round(self, kind: str, agent: Agent) -> None:
@@ -213,7 +218,7 @@ class Trainer:
     def evaluation_of(self, task: str) -> list[Episode]:
         """New episodes of a task, by the agent as it is now."""
         count, stream = self.config.train.evaluation_episodes, self.streams["test"]
-        agent = build.agent(self.config, self.spaces, self.world_model, stream)
+        agent = build.agent(self.config, self.spaces, self.average, stream)
         seeds = self.episode_seeds("test_environment", count)
         with closing(self.environments(task, count)) as envs:
             self.reporter.phase("evaluate", build.decisions(envs), "decisions")
@@ -253,6 +258,7 @@ class Trainer:
         """Write a checkpoint of all that the rest of the run depends on."""
         content = {
             "world_model": self.world_model.state_dict(),
+            "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "streams": {name: s.get_state() for name, s in self.streams.items()},
             "counters": asdict(self.counters),
@@ -266,6 +272,7 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to where a checkpoint was written."""
         self.world_model.load_state_dict(state["world_model"])
+        self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         for name, stream in self.streams.items():
             stream.set_state(state["streams"][name].cpu())

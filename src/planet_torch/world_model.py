@@ -15,7 +15,9 @@ class WorldModel(nn.Module):
     """What PlaNet learns: p(s_t | ...), p(o_t | s_t), p(r_t | s_t) and q(s_t | ...).
 
     Both heads are Gaussian with unit variance and give the mean. There is no way from
-    an observation to them but through the state.
+    an observation to them but through the state. A third head is optional: the value,
+    what the discounted rewards after a state sum to, times 1 - discount (so that it has
+    the scale of one reward).
     """
 
     def __init__(
@@ -24,7 +26,9 @@ class WorldModel(nn.Module):
         dynamics: Dynamics,
         decoder: nn.Module,
         reward: nn.Module,
+        value: nn.Module | None = None,
         *,
+        discount: float = 1.0,
         image_bits: int = 5,
     ) -> None:
         super().__init__()
@@ -32,6 +36,8 @@ class WorldModel(nn.Module):
         self.dynamics = dynamics
         self.decoder = decoder
         self.reward = reward
+        self.value = value
+        self.discount = discount
         self.image_bits = image_bits
 
     def prepare(
@@ -73,8 +79,9 @@ class WorldModel(nn.Module):
     def returns_from(self, state: State, generator: torch.Generator) -> ReturnFn:
         """The imagined returns of action sequences that start in ``state`` (B, ...).
 
-        A return is the plain sum of the reward head's means over the states after each
-        action, one trajectory a candidate, all from the same sample (as reference).
+        A return is the sum of the reward head's means over the states after each
+        action, one trajectory a candidate, all from the same sample. As reference, it
+        is plain; with a value head it is discounted and ends in the last state's value.
         """
 
         def returns_of(actions: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:
@@ -85,9 +92,18 @@ class WorldModel(nn.Module):
             flat = actions.reshape(batch * candidates, horizon, size)
             states = self.dynamics.imagine(start, flat, noise)
             rewards = self.reward(states.features).squeeze(-1)
-            return rewards.sum(dim=-1).reshape(batch, candidates)
+            returns = (rewards * self.discounts(horizon)).sum(dim=-1)
+            if self.value is not None:
+                last = self.value(states[:, -1].features).squeeze(-1)
+                returns += self.discount**horizon / (1 - self.discount) * last
+            return returns.reshape(batch, candidates)
 
         return returns_of
+
+    def discounts(self, horizon: int) -> Float[Tensor, "H"]:
+        """The factors of the rewards of a plan."""
+        device = next(self.parameters()).device
+        return self.discount ** torch.arange(horizon, device=device)
 
     def noise(self, *batch: int, generator: torch.Generator) -> Tensor:
         """Standard normal noise (*batch, S), for the samples of the dynamics."""
