@@ -154,7 +154,8 @@ def test_the_command_times_all_jobs_of_all_contenders(capsys):
     assert found == {(job, "debug") for job in {*both, "environment", "replay"}} | {
         (job, "reference loops") for job in both
     }
-    assert printed["about"]["threads"] == 1
+    assert printed["about"]["threads"] == {"debug": 1, "reference loops": 1}
+    assert set(printed["about"]["dtype"].values()) == {"torch.float32"}
     assert all(r["per_second"] > 0 and r["peak_mib"] > 50 for r in printed["results"])
 
 

@@ -8,7 +8,14 @@ import torch
 
 from planet_torch import build
 from planet_torch.agent import PlanetAgent, RandomAgent
-from planet_torch.config import Config, EnvConfig, ModelConfig, ObjectiveConfig
+from planet_torch.chunk import Chunk
+from planet_torch.config import (
+    Config,
+    EnvConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    TrainConfig,
+)
 from planet_torch.objectives import Divergence, objective
 from planet_torch.overshooting import LatentOvershooting
 from planet_torch.presets import PRESETS
@@ -208,3 +215,65 @@ def test_the_paper_s_optimiser_has_the_constants_of_the_reference():
     assert (group["lr"], group["betas"], adam.epsilon_hat) == (1e-3, (0.9, 0.999), 1e-4)
     assert group["weight_decay"] == 0
     assert sum(p.numel() for p in group["params"]) == counted(model)
+
+
+def gradient_of(precision, preset):
+    """The loss of one batch, and its gradient as one vector."""
+    base = PRESETS[preset]
+    train = replace(base.train, precision=precision, batch=4, chunk=6)
+    config = replace(base, train=train)
+    torch.manual_seed(0)
+    model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+    stream = torch.Generator().manual_seed(0)
+    image = torch.randint(
+        0, 256, (4, 6, 32, 32, 3), dtype=torch.uint8, generator=stream
+    )
+    action = torch.rand(4, 6, 2, generator=stream) * 2 - 1
+    chunk = Chunk(image, action, torch.rand(4, 6, generator=stream))
+    loss, _ = objective(model, build.objective_terms(config), chunk, stream)
+    loss.backward()
+    parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return loss.item(), torch.cat(parts), model
+
+
+@pytest.mark.parametrize("preset", ["paper", "cpu"])
+def test_bf16_is_near_fp32(preset):
+    """The loss to 0.5 %, the gradient to an angle whose cosine is 0.999."""
+    loss, gradient, _ = gradient_of("fp32", preset)
+    rounded, near, model = gradient_of("bf16", preset)
+    assert rounded == pytest.approx(loss, rel=5e-3)
+    assert rounded != loss
+    assert torch.cosine_similarity(near, gradient, dim=0) > 0.999
+    assert near.norm().item() == pytest.approx(gradient.norm().item(), rel=0.02)
+    kinds = {tensor.dtype for tensor in model.state_dict().values()}
+    assert kinds == {torch.float32}
+
+
+@pytest.mark.parametrize("dynamics", list(build.DYNAMICS))
+def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
+    returns = []
+    for precision in ("fp32", "bf16"):
+        base = PRESETS["cpu"]
+        config = replace(
+            base,
+            model=replace(base.model, dynamics=dynamics),
+            train=replace(base.train, precision=precision),
+        )
+        torch.manual_seed(0)
+        model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+        stream = torch.Generator().manual_seed(0)
+        actions = torch.rand(2, 50, 12, 2, generator=stream) * 2 - 1
+        state = model.dynamics.initial(2)
+        with torch.no_grad():
+            returns.append(model.returns_from(state, stream)(actions))
+    assert returns[1].dtype == torch.float32
+    spread = returns[0].std()
+    assert 0 < (returns[1] - returns[0]).abs().mean() < 0.1 * spread
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    config = Config(train=TrainConfig(precision="auto"))
+    model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+    assert model.dtype == (torch.bfloat16 if has else torch.float32)

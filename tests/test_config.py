@@ -82,6 +82,7 @@ def test_the_preset_paper_is_the_paper():
         "train.evaluation_episodes": 10,
         "train.checkpoint_every": 1,
         "train.threads": 0,
+        "train.precision": "fp32",
         "train.device": "cpu",
     }
 

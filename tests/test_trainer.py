@@ -248,6 +248,7 @@ EFFECTS = {
     "train.chunk": 5,
     "train.collection": "random",
     "train.exploration": 0.1,
+    "train.precision": "bf16",
     "seed": 1,
 }
 ON_PICTURES = {"env.image_size": 8, "model.width": 5, "model.image_bits": 4}

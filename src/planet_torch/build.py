@@ -181,6 +181,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         _scalar_head(model, features) if discount else None,
         discount=discount or 1.0,
         image_bits=model.image_bits,
+        dtype=dtype(config),
     )
     return built.to(config.train.device)
 
@@ -189,6 +190,19 @@ def _scalar_head(model: ModelConfig, features: int) -> MLP:
     """What gives a reward or a value."""
     layers, units = model.reward_layers, model.reward_units
     return MLP(features, 1, layers=layers, units=units, **_style(model))
+
+
+def dtype(config: Config) -> torch.dtype:
+    """The numbers that products are computed in."""
+    train = config.train
+    fast = train.precision == "bf16"
+    if train.precision == "auto":
+        kind = torch.device(train.device).type
+        if kind == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        elif kind == "cpu":
+            fast = torch.cpu._is_avx512_bf16_supported()  # no public name in torch 2.6
+    return torch.bfloat16 if fast else torch.float32
 
 
 def _encoder(model: ModelConfig, shape: tuple[int, ...]) -> tuple[nn.Module, int]:

@@ -231,6 +231,9 @@ class TrainConfig(Options):
     """Collected episodes of each task between checkpoints."""
     threads: Whole = 0
     """Threads for a tensor operation; 0 leaves it to PyTorch."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16 rounds the inputs of the products in encoder, decoder and plans, which is
+    faster where the hardware has it; auto is bf16 there, and fp32 elsewhere."""
     device: str = "cpu"
     """Where the model lives: cpu, cuda, cuda:1, mps."""
 

@@ -170,7 +170,7 @@ class GRUCell(nn.Module):
         reset, update = gates.chunk(2, dim=-1)
         candidate = torch.tanh(self.candidate_norm(self.candidate(x, reset * h)))
         # As reference: the update gate keeps the old state.
-        return torch.lerp(candidate, h, update)
+        return torch.lerp(candidate.to(h.dtype), h, update.to(h.dtype))
 
 
 def encoder_stages(size: int) -> int:

@@ -123,7 +123,7 @@ def decoding_error(
         features, target = features[chosen], target[chosen]
     else:
         features, target = features.flatten(0, 1), target.flatten(0, 1)
-    error = (model.decoder(features) - target).square().sum()
+    error = (model.decode(features) - target).square().sum()
     return 0.5 * error / len(target)
 
 

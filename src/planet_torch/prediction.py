@@ -93,7 +93,7 @@ def predict(
 
 def _decode(world_model: WorldModel, features: Float[Tensor, "B L F"]) -> np.ndarray:
     """The images of states, one time after the other to need little memory."""
-    images = [quantise(world_model.decoder(f), bits=8) for f in features.unbind(1)]
+    images = [quantise(world_model.decode(f), bits=8) for f in features.unbind(1)]
     return torch.stack(images, dim=1).cpu().numpy()
 
 

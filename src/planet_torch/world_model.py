@@ -15,9 +15,20 @@ class WorldModel(nn.Module):
     """What PlaNet learns: p(s_t | ...), p(o_t | s_t), p(r_t | s_t) and q(s_t | ...).
 
     Both heads are Gaussian with unit variance and give the mean. There is no way from
-    an observation to them but through the state. A third head is optional: the value,
-    what the discounted rewards after a state sum to, times 1 - discount (so that it has
-    the scale of one reward).
+    an observation to them but through the state. A third head is optional.
+
+    Args:
+        encoder: observations to embeddings.
+        dynamics: of the state.
+        decoder: features to the mean of an observation.
+        reward: features to the mean of a reward.
+        value: features to what the discounted rewards after a state sum to, times
+            1 - discount, so that it has the scale of one reward.
+        discount: of a reward a decision later; below 1 where there is a value.
+        image_bits: bits a colour channel that the model sees.
+        dtype: of the products in encoder, decoder and imagined returns. The rest, and
+            every sum over many of them, is float32: where a filter runs for long or a
+            divergence is small, bfloat16 would show.
     """
 
     def __init__(
@@ -30,6 +41,7 @@ class WorldModel(nn.Module):
         *,
         discount: float = 1.0,
         image_bits: int = 5,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -39,6 +51,12 @@ class WorldModel(nn.Module):
         self.value = value
         self.discount = discount
         self.image_bits = image_bits
+        self.dtype = dtype
+
+    def autocast(self) -> torch.autocast:
+        """Where products are of ``dtype``."""
+        device = next(self.parameters()).device.type
+        return torch.autocast(device, self.dtype, self.dtype != torch.float32)
 
     def prepare(
         self, observation: Shaped[Tensor, "*batch"], generator: torch.Generator
@@ -61,7 +79,15 @@ class WorldModel(nn.Module):
     ) -> tuple[State, State]:
         """Filter prepared observations; see ``Dynamics.observe``."""
         noise = self.noise(2, *action.shape[:2], generator=generator)
-        return self.dynamics.observe(self.encoder(observation), action, noise, state)
+        with self.autocast():
+            embedding = self.encoder(observation)
+        return self.dynamics.observe(embedding.float(), action, noise, state)
+
+    def decode(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "..."]:
+        """The mean of the observation of each feature vector."""
+        with self.autocast():
+            mean: Tensor = self.decoder(features)
+        return mean.float()
 
     def filter(
         self,
@@ -90,20 +116,23 @@ class WorldModel(nn.Module):
             start = state.map(lambda part: part.repeat_interleave(candidates, dim=0))
             noise = self.noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
-            states = self.dynamics.imagine(start, flat, noise)
-            rewards = self.reward(states.features).squeeze(-1)
-            returns = (rewards * self.discounts(horizon)).sum(dim=-1)
-            if self.value is not None:
-                last = self.value(states[:, -1].features).squeeze(-1)
-                returns += self.discount**horizon / (1 - self.discount) * last
+            with self.autocast():
+                states = self.dynamics.imagine(start, flat, noise)
+                returns = self.discounted(states)
             return returns.reshape(batch, candidates)
 
         return returns_of
 
-    def discounts(self, horizon: int) -> Float[Tensor, "H"]:
-        """The factors of the rewards of a plan."""
-        device = next(self.parameters()).device
-        return self.discount ** torch.arange(horizon, device=device)
+    def discounted(self, states: State) -> Float[Tensor, "N"]:
+        """The discounted rewards of states (N, H, ...), and the value of the last."""
+        reward = self.reward(states.features).squeeze(-1).float()
+        horizon = reward.shape[1]
+        factors = self.discount ** torch.arange(horizon, device=reward.device)
+        returns = (reward * factors).sum(dim=1)
+        if self.value is not None:
+            last = self.value(states[:, -1].features).squeeze(-1).float()
+            returns = returns + self.discount**horizon / (1 - self.discount) * last
+        return returns
 
     def noise(self, *batch: int, generator: torch.Generator) -> Tensor:
         """Standard normal noise (*batch, S), for the samples of the dynamics."""

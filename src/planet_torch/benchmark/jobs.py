@@ -236,8 +236,12 @@ def main(path: str, kind: str = "") -> None:
         make_jobs = plain_jobs if kind else jobs
         found = make_jobs(config_, watch, Path(scratch))
         names = {name: [job.unit, job.count] for name, job in found.items()}
-        threads = torch.get_num_threads()
-        print(json.dumps({"jobs": names, "threads": threads}), flush=True)
+        about = {
+            "jobs": names,
+            "threads": torch.get_num_threads(),
+            "dtype": str(torch.float32 if kind else build.dtype(config_)),
+        }
+        print(json.dumps(about), flush=True)
         for line in sys.stdin:
             print(json.dumps(measure(found[line.strip()], watch)), flush=True)
 

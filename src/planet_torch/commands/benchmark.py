@@ -53,11 +53,12 @@ class Benchmark(Options):
             if self.reference:
                 contenders.append(Contender("reference loops", first, plain=True))
             results = contest(contenders, self.only, self.rounds)
-            about = {**provenance(), "threads": contenders[0].about["threads"]}
+            about = provenance()
+            for what in ("threads", "dtype"):
+                about[what] = {c.name: c.about[what] for c in contenders}
         finally:
             for contender in contenders:
                 contender.close()
-        about["dtype"] = "float32"
         if self.json:
             summaries = [result.summary() for result in results]
             print(json.dumps({"about": about, "results": summaries}, indent=2))
