@@ -1,0 +1,116 @@
+"""Time and memory of updates, decisions and samples as their sizes grow.
+
+    python benchmarks/growth.py docs/results/growth.csv docs/images/growth.png
+
+Each size has a process of its own, so that its peak of memory is its own. The slope is
+that of a line through the logarithms: 1 is proportional growth, 0 is none.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from planet_torch.benchmark.contest import Contender, config_of, contest
+from planet_torch.chunk import Episode
+from planet_torch.replay import Replay
+
+TASK, ROUNDS = "dmc/cartpole-swingup", 7
+SWEEPS = {  # of the preset cpu
+    ("update", "train.chunk"): [10, 20, 40, 80],
+    ("update", "train.batch"): [8, 16, 32, 64],
+    ("update", "env.image_size"): [16, 32, 64, 96],
+    ("decision, 1", "planner.candidates"): [64, 125, 250, 500, 1000],
+    ("decision, 1", "planner.horizon"): [5, 10, 20, 40],
+    ("decision, 1", "planner.iterations"): [1, 3, 10],
+}
+EPISODES = [10, 100, 1000, 10_000]
+
+Row = tuple[str, str, int, float, float]  # job, what grows, its value, ms, MiB
+
+
+def timed() -> Iterator[Row]:
+    """Updates and decisions."""
+    for (job, option), values in SWEEPS.items():
+        for value in values:
+            contender = Contender("", config_of(f"cpu {option}={value}", TASK, 1))
+            (result,) = contest([contender], [job], ROUNDS)
+            contender.close()
+            yield job, option, value, 1e3 * result.median, result.peak_mib
+    contender = Contender("", config_of("cpu", TASK, 1))
+    for result in contest([contender], ["decision"], ROUNDS):
+        ms = 1e3 * result.median
+        yield "decision", "environments", result.count, ms, result.peak_mib
+    contender.close()
+
+
+def sampled() -> Iterator[Row]:
+    """Batches from a replay of episodes of 126 pictures, 32 x 32."""
+    rows, random = 126, np.random.default_rng(0)
+    zeros = np.zeros((rows, 1), np.float32)
+    pictures = random.integers(0, 256, (rows, 32, 32, 3), np.uint8)
+    episode = Episode(pictures, zeros, zeros[:, 0])
+    with tempfile.TemporaryDirectory() as scratch:
+        replay, generator = Replay(scratch), torch.Generator().manual_seed(0)
+        for count in EPISODES:
+            while len(replay) < count:
+                replay.add(episode)
+            before = resident()
+            spans = []
+            for _ in range(50):
+                start = time.perf_counter()
+                replay.sample(16, 20, generator)
+                spans.append(time.perf_counter() - start)
+            ms, grown = 1e3 * float(np.median(spans)), resident() - before
+            yield "replay", "episodes", count, ms, grown
+
+
+def resident() -> float:
+    """MiB of memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def slope(values: list[int], times: list[float]) -> float:
+    """The exponent of the growth."""
+    return float(np.polyfit(np.log(values), np.log(times), 1)[0])
+
+
+def main(table: str, picture: str) -> None:
+    """Measure, write the table, draw the picture, and print the slopes."""
+    rows: list[Row] = []
+    for row in (*timed(), *sampled()):
+        rows.append(row)
+        print(*row, flush=True)
+    with Path(table).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", "grows", "value", "milliseconds", "MiB"])
+        writer.writerows(rows)
+    sweeps = list(dict.fromkeys(row[:2] for row in rows))
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots(2, 4).flat
+    print("\n| job | grows with | slope of time |\n| --- | --- | --- |")
+    for axis, sweep in zip(axes, sweeps, strict=True):
+        values = [row[2] for row in rows if row[:2] == sweep]
+        times = [row[3] for row in rows if row[:2] == sweep]
+        print(f"| {sweep[0]} | {sweep[1]} | {slope(values, times):.2f} |")
+        axis.loglog(values, times, "o-")
+        axis.set(
+            title=sweep[0],
+            xlabel=sweep[1],
+            ylabel="ms",
+            ylim=(min(times) / 3, 3 * max(times)),
+        )
+    figure.savefig(picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
