@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from planet_torch.dynamics import State
+from planet_torch.world_model import ROWS
 from toy_models import counting_model, gaussian, small_images, small_model, stream
 
 
@@ -107,3 +108,9 @@ def test_there_is_no_way_to_the_heads_but_through_the_state():
     model = small_model()
     assert model.decoder.dense.in_features == model.dynamics.feature_size
     assert model.reward[0].in_features == model.dynamics.feature_size
+
+
+def test_rewards_of_slices_are_those_of_the_whole():
+    model = small_model()
+    features = torch.randn(2 * ROWS + 7, model.dynamics.feature_size)
+    assert_close(model.rewards_of(features), model.reward(features).squeeze(-1))
