@@ -277,3 +277,21 @@ def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
     config = Config(train=TrainConfig(precision="auto"))
     model = build.world_model(config, build.Spaces((32, 32, 3), 2))
     assert model.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("terms", "allowed"), [({"kl_weight": 0.0}, True), ({}, False)]
+)
+def test_the_released_recipe_of_the_rnn_trains_no_prior(terms, allowed):
+    config = debug(
+        task="toys:integrator",
+        model=replace(PRESETS["debug"].model, dynamics="rnn-released"),
+        objective=ObjectiveConfig(**terms),
+        train=replace(PRESETS["debug"].train, chunk=6),
+    )
+    if allowed:
+        build.check(config)
+        further = replace(config.objective, overshooting=2)
+        config = replace(config, objective=further)
+    with pytest.raises(ValueError, match="'rnn' trains its prior"):
+        build.check(config)

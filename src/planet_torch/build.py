@@ -23,6 +23,7 @@ from planet_torch.objectives import (
     Reward,
     RewardOvershooting,
     Term,
+    check_recipe,
 )
 from planet_torch.optimiser import Adam
 from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
@@ -84,6 +85,8 @@ def check(config: Config) -> None:
     _check_lengths(config)
     planner(config)
     world_model(config, of)
+    terms = config.objective
+    check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
 
 
 def _check_lengths(config: Config) -> None:

@@ -251,3 +251,17 @@ class RewardOvershooting(Term):
         error = prediction - chunk.reward[following].flatten(0, 1)
         loss = 0.5 * error.square().mean()
         return loss, loss
+
+
+def check_recipe(dynamics: str, kl_weight: float, overshooting: int) -> None:
+    """Refuse the released recipe of the RNN with a term that would train its prior.
+
+    Raises:
+        ValueError: if it has one.
+    """
+    if dynamics == "rnn-released" and (kl_weight or overshooting):
+        raise ValueError(
+            "model.dynamics 'rnn-released' is a recipe whose prior is not trained: it "
+            f"wants objective.kl_weight 0 (={kl_weight:g}) and no "
+            f"objective.overshooting (={overshooting}); 'rnn' trains its prior"
+        )
