@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from planet_torch.metrics import Counters, Reporter
-from planet_torch.plots import learning_curve
+from planet_torch.plots import error_curve, learning_curve
 
 
 @pytest.fixture
@@ -94,3 +94,13 @@ def test_a_run_without_an_evaluation_can_be_drawn_and_one_without_an_episode_not
     (tmp_path / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match="no episode"):
         learning_curve(tmp_path, tmp_path / "curve.png")
+
+
+def test_errors_are_drawn_beside_those_of_standing_still(tmp_path, figures):
+    errors, still = np.array([1.0, 2.0, 4.0]), np.array([3.0, 3.0, 3.5])
+    path = error_curve(errors, still, tmp_path / "error.png", "a task")
+    assert matplotlib.image.imread(path).shape[1] > 1000
+    model, bar = figures[0].axes[0].lines
+    assert model.get_xydata().tolist() == [[1, 1], [2, 2], [3, 4]]
+    assert bar.get_ydata().tolist() == [3, 3, 3.5]
+    assert figures[0].axes[0].get_xlabel() == "frames ahead"

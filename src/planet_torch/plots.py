@@ -1,4 +1,4 @@
-"""The picture of a run: return against environment steps, a line a task."""
+"""Pictures of a run: return against environment steps, error against distance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -61,6 +62,31 @@ def learning_curve(
         dots = axes.scatter([], [], s=10, lw=0.6, label=label)
         dots.set(edgecolor=GREY, facecolor=inside)
     _dress(axes, Path(run).resolve().name if title is None else title)
+    return write_atomically(path, lambda partial: figure.savefig(partial, dpi=160))
+
+
+def error_curve(
+    errors: Float[np.ndarray, "H"],
+    standstill: Float[np.ndarray, "H"],
+    path: str | os.PathLike[str],
+    title: str = "",
+) -> Path:
+    """Draw how wrong a prediction is against how far ahead it looks.
+
+    Args:
+        errors: of the model, 1..H frames ahead, in grey levels.
+        standstill: of expecting that the last frame seen stays.
+        path: the picture to write.
+        title: stands above.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    ahead = np.arange(1, len(errors) + 1)
+    axes.plot(ahead, errors, color=COLOURS[0], label="model")
+    axes.plot(ahead, standstill, color=GREY, linestyle="--", label="had nothing moved")
+    _dress(axes, title)
+    axes.set_xlabel("frames ahead")
+    axes.set_ylabel("error in grey levels of 256")
     return write_atomically(path, lambda partial: figure.savefig(partial, dpi=160))
 
 

@@ -38,6 +38,7 @@ class Predict(Options):
     def __call__(self) -> int:
         """Predict."""
         from planet_torch import video
+        from planet_torch.plots import error_curve
         from planet_torch.report import print_errors, progress_of
         from planet_torch.run import Run
 
@@ -51,5 +52,7 @@ class Predict(Options):
         every = max(1, seen.real.shape[1] // 11)
         print(video.save_prediction(seen, f"{out}{video.video_suffix()}"))
         print(video.save_strip(rows, f"{out}.png", self.context, every))
+        errors, bars = seen.error_per_distance, seen.standstill_per_distance
+        print(error_curve(errors, bars, f"{out}-error.png", title=run.config.task))
         print_errors(seen)
         return 0
