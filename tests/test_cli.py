@@ -147,7 +147,7 @@ def test_prediction_writes_a_film_and_a_strip(run, tmp_path, capsys):
     words = ["--context", "3", "--length", "8", "--out", str(out)]
     assert main(["predict", str(run), *words]) == 0
     said = capsys.readouterr().out
-    for suffix in (".gif", ".png"):
+    for suffix in (".gif", ".png", "-error.png"):
         assert f"{out}{suffix}" in said
         with Image.open(f"{out}{suffix}") as picture:
             assert min(picture.size) > 100
@@ -176,7 +176,8 @@ def test_each_command_explains_each_of_its_options(command, capsys):
     assert not end.value.code
     said = capsys.readouterr().out
     known = config.option_names(cli.COMMANDS[command])
-    options = {name for name in known if name not in ("task", "directory")}
+    positional = ("task", "directory", "action", "name")
+    options = {name for name in known if name not in positional}
     assert [name for name in options if f"--{name}" not in said] == []
 
 
@@ -281,7 +282,7 @@ def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
     ("words", "answer"),
     [
         ("trian x", "no command 'trian'; did you mean 'train'?"),
-        ("zzz", "no command 'zzz'; there are train, evaluate, predict, list"),
+        ("zzz", "no command 'zzz'; there are train, evaluate, predict"),
         ("train", "which TASK? `planet list` names those"),
         ("train dmc/cartpole-balence", "did you mean 'dmc/cartpole-balance'?"),
         ("train one two", "'two' is one word too many"),
@@ -302,6 +303,12 @@ def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
         ("predict", "DIR"),
         ("predict nowhere --context x", "--context"),
         ("list all", "'all' is one word too many"),
+        ("experiment", "{list,run,plot}"),
+        ("experiment play", "invalid choice 'play'"),
+        ("experiment run", "no experiment ''; there are table, models"),
+        ("experiment run modles", "no experiment 'modles'; did you mean 'models'?"),
+        ("experiment plot models --directory nowhere", "no run of the experiment"),
+        ("experiment run models --seeds 0", "experiment.seeds (=0) must be at least 1"),
     ],
 )
 def test_what_cannot_be_done_is_answered_in_one_line(words, answer, capsys, tmp_path):

@@ -19,7 +19,7 @@ PACKAGE = "planet_torch"
 LAYERS = [
     [
         *("chunk", "files", "memory", "metrics", "networks", "published", "signals"),
-        "trials",
+        *("statistics", "trials"),
         "envs.ground",
     ],
     [
@@ -33,6 +33,7 @@ LAYERS = [
     ["build", "presets", "rollout", "video"],
     ["run"],
     ["listing", "report", "trainer", "baselines.*", "benchmark.*", "cluster"],
+    ["experiments.*"],
     ["commands.*"],
     ["commands"],
     ["cli", "studio.*"],

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from planet_torch.commands.benchmark import Benchmark
 from planet_torch.commands.evaluate import Evaluate
+from planet_torch.commands.experiment import Experiment
 from planet_torch.commands.list import List
 from planet_torch.commands.predict import Predict
 from planet_torch.commands.train import Train
@@ -25,6 +26,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "experiment": Experiment,
     "list": List,
     "benchmark": Benchmark,
 }

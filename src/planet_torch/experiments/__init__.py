@@ -1,0 +1,1 @@
+"""The comparisons of the paper, by name: planet experiment."""

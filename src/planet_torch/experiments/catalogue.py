@@ -1,0 +1,45 @@
+"""The experiments that there are; each is a value in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from planet_torch.config import unknown
+from planet_torch.experiments.base import SEEDS, Experiment, Scale, Series
+from planet_torch.experiments.models import MODELS
+from planet_torch.experiments.overshooting import OVERSHOOTING
+from planet_torch.experiments.paper_table import TABLE
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment for experiment in (TABLE, MODELS, OVERSHOOTING)
+}
+
+
+def series_of(
+    name: str,
+    scale: Scale = "cpu",
+    tasks: Sequence[str] = (),
+    seeds: int | None = None,
+    directory: Path = Path("runs/experiments"),
+    device: str = "cpu",
+) -> Series:
+    """The runs of the experiment of a name.
+
+    Args:
+        name: as `planet experiment list` gives it.
+        scale: the preset that it starts from.
+        tasks: those of the experiment if left out.
+        seeds: how many; five at the scale of the paper and three at `cpu` if left out.
+        directory: of all experiments, which share runs.
+        device: where to compute.
+
+    Raises:
+        ValueError: if there is no such experiment.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(unknown(name, EXPERIMENTS, "experiment"))
+    experiment = EXPERIMENTS[name]
+    own = experiment.tasks if scale == "paper" else experiment.small_tasks
+    chosen = tuple(dict.fromkeys(tasks)) or own
+    return Series(experiment, scale, chosen, seeds or SEEDS[scale], directory, device)

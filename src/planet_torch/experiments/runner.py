@@ -1,0 +1,124 @@
+"""Run the runs of an experiment one after another, from where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from planet_torch.config import Config
+from planet_torch.experiments.base import Entry, Series
+from planet_torch.files import write_atomically
+from planet_torch.metrics import Progress
+from planet_torch.progress import terminal_progress
+from planet_torch.run import Run
+from planet_torch.trainer import train
+
+Say = Callable[[str], None]
+
+
+def run_all(series: Series, say: Say = print) -> list[Entry]:
+    """Bring every run of a series to its end; one that is finished is left alone.
+
+    A run that cannot go on, since a number in it is no longer finite, is passed over.
+
+    Args:
+        series: what to run.
+        say: is told what begins, in a line.
+
+    Returns:
+        The runs that were passed over.
+
+    Raises:
+        ValueError: if a run was begun with another config; then nothing is run.
+        Stopped: if SIGINT or SIGTERM asked for it; the run is saved.
+    """
+    entries = list(series.entries())
+    for entry in entries:
+        check(entry)
+    failed = []
+    for number, entry in enumerate(entries, 1):
+        if entry.finished:
+            continue
+        say(f"run {number} of {len(entries)}: {entry}, in {entry.directory}")
+        try:
+            perform(series, entry)
+        except FloatingPointError as error:
+            say(f"{entry}: {error}")
+            failed.append(entry)
+    return failed
+
+
+def perform(series: Series, entry: Entry) -> None:
+    """Bring one run to its end, and mark it as finished."""
+    run = opened(entry) or Run.create(entry.directory, entry.config)
+    METHODS[series.experiment.method](run, watched(entry))
+    write_atomically(entry.mark, b"")
+
+
+def watched(entry: Entry) -> Progress:
+    """What a person sees of the run."""
+    return terminal_progress(str(entry), entry.config.train.episodes)
+
+
+METHODS = {"train": lambda run, progress: train(run, progress=progress)}
+
+
+def opened(entry: Entry) -> Run | None:
+    """The run of an entry, if it has begun."""
+    if not (entry.directory / "config.json").exists():
+        return None
+    return Run.open(entry.directory, entry.config.train.device)
+
+
+def check(entry: Entry) -> None:
+    """Refuse a run that was begun with another config.
+
+    Raises:
+        ValueError: with the options that differ.
+    """
+    run = opened(entry)
+    changed = differences(run.config, entry.config) if run else []
+    if changed:
+        raise ValueError(
+            f"{entry.directory} was begun with {', '.join(changed)}; move it away, or "
+            "choose another --directory"
+        )
+
+
+def differences(before: Config, now: Config) -> list[str]:
+    """The options of two configs that are not alike, in words."""
+    old, new = flat(asdict(before)), flat(asdict(now))
+    return [
+        f"{name} {old[name]!r} and not {new[name]!r}"
+        for name in old
+        if old[name] != new[name]
+    ]
+
+
+def flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested options by their dotted names."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def remember(series: Series) -> None:
+    """Write down what was asked for, so that a picture can be drawn of the same."""
+    series.folder.mkdir(parents=True, exist_ok=True)
+    content = {"tasks": series.tasks, "seeds": series.seeds}
+    path = series.folder / f"{series.experiment.name}.json"
+    write_atomically(path, (json.dumps(content) + "\n").encode())
+
+
+def remembered(series: Series) -> tuple[Sequence[str], int] | None:
+    """The tasks and the number of seeds that were asked for last."""
+    path = series.folder / f"{series.experiment.name}.json"
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text())
+    return content["tasks"], content["seeds"]
