@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from planet_torch import build, cli
+from planet_torch import build_model, cli
 from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
 from planet_torch.presets import PRESETS
 
-PICTURES = build.Spaces((16, 16, 3), 2)
-LARGE = build.Spaces((64, 64, 3), 6)
+PICTURES = build_model.Spaces((16, 16, 3), 2)
+LARGE = build_model.Spaces((64, 64, 3), 6)
 DEBUG = PRESETS["debug"]
 
 
@@ -22,7 +22,7 @@ def size(module):
 @pytest.mark.parametrize(("preset", "spaces"), [("paper", LARGE), ("debug", PICTURES)])
 def test_the_reference_has_the_same_networks(preset, spaces):
     config = PRESETS[preset]
-    plain, ours = Plain(config, spaces), build.world_model(config, spaces)
+    plain, ours = Plain(config, spaces), build_model.world_model(config, spaces)
     for name in ("encoder", "decoder", "reward"):
         assert size(getattr(plain, name)) == size(getattr(ours, name))
     dynamics = ours.dynamics
@@ -135,7 +135,7 @@ def test_updates_that_are_timed_are_those_of_the_trainer(tmp_path):
     watch = jobs.Stopwatch("cpu")
     replay = jobs.filled_replay(tmp_path, PICTURES, 13)
     chunk = replay.sample(4, 8, torch.Generator().manual_seed(0))
-    model = build.world_model(DEBUG, PICTURES)
+    model = build_model.world_model(DEBUG, PICTURES)
     # The divergence is within the free nats, so that the prior may stay.
     moving = [*model.encoder.parameters(), *model.decoder.parameters()]
     before = [parameter.clone() for parameter in moving]

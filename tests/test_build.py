@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from planet_torch import build
+from planet_torch import build, build_model
 from planet_torch.agent import PlanetAgent, RandomAgent
 from planet_torch.chunk import Chunk
 from planet_torch.config import (
@@ -21,8 +21,8 @@ from planet_torch.overshooting import LatentOvershooting
 from planet_torch.presets import PRESETS
 from toy_models import small_chunk, stream
 
-PIXELS = build.Spaces((64, 64, 3), 1)
-SMALL = build.Spaces((16, 16, 3), 2)
+PIXELS = build_model.Spaces((64, 64, 3), 1)
+SMALL = build_model.Spaces((16, 16, 3), 2)
 NAMES = get_args(get_type_hints(ModelConfig)["dynamics"])
 
 
@@ -36,7 +36,7 @@ def debug(**groups):
 
 @pytest.mark.parametrize(("actions", "total"), [(1, 5_292_220), (6, 5_293_220)])
 def test_the_paper_preset_has_the_parameters_of_the_released_code(actions, total):
-    model = build.world_model(Config(), replace(PIXELS, action_size=actions))
+    model = build_model.world_model(Config(), replace(PIXELS, action_size=actions))
     assert counted(model.encoder) == 690_144
     assert counted(model.decoder) == 3_795_555
     assert counted(model.reward) == 250_201
@@ -45,7 +45,7 @@ def test_the_paper_preset_has_the_parameters_of_the_released_code(actions, total
 
 
 def test_the_paper_preset_has_the_terms_of_the_released_code():
-    observation, reward, divergence = build.objective_terms(Config())
+    observation, reward, divergence = build_model.objective_terms(Config())
     assert (observation.weight, observation.decoded) == (1, 1)
     assert reward.weight == 10
     assert divergence == Divergence(weight=1.0, free_nats=3.0, balance=None)
@@ -53,7 +53,7 @@ def test_the_paper_preset_has_the_terms_of_the_released_code():
 
 def test_paper_overshooting_has_the_weights_of_the_first_release():
     """Beside a squared error, not its half: 1, 49 times 1/49, and 0.1 (section 2.4)."""
-    terms = build.objective_terms(PRESETS["paper-overshooting"])
+    terms = build_model.objective_terms(PRESETS["paper-overshooting"])
     assert [term.name for term in terms[2:]] == ["latent_overshooting", "global_prior"]
     overshooting, prior = terms[2:]
     assert isinstance(overshooting, LatentOvershooting)
@@ -65,7 +65,7 @@ def test_paper_overshooting_has_the_weights_of_the_first_release():
 
 
 def test_every_model_that_can_be_named_can_be_built():
-    assert set(NAMES) == set(build.DYNAMICS)
+    assert set(NAMES) == set(build_model.DYNAMICS)
     assert len(NAMES) == 4
 
 
@@ -88,7 +88,10 @@ def test_every_objective_trains_every_model(dynamics, options):
         objective=ObjectiveConfig(**options),
     )
     torch.manual_seed(0)
-    model, terms = build.world_model(config, SMALL), build.objective_terms(config)
+    model, terms = (
+        build_model.world_model(config, SMALL),
+        build_model.objective_terms(config),
+    )
     loss, shown = objective(model, terms, small_chunk(), stream())
     loss.backward()
     assert all(
@@ -120,7 +123,10 @@ def test_every_option_of_overshooting_changes_the_loss(change):
     for objective_config in (base, replace(base, **change)):
         config = debug(objective=objective_config)
         torch.manual_seed(0)
-        model, terms = build.world_model(config, SMALL), build.objective_terms(config)
+        model, terms = (
+            build_model.world_model(config, SMALL),
+            build_model.objective_terms(config),
+        )
         losses.append(objective(model, terms, small_chunk(), stream())[0].item())
     assert losses[0] != losses[1]
 
@@ -131,7 +137,7 @@ def test_every_option_of_overshooting_changes_the_loss(change):
 )
 def test_distances_that_do_not_fit_in_a_chunk_are_refused_at_once(name, fits):
     def terms(distance):
-        return build.objective_terms(
+        return build_model.objective_terms(
             debug(objective=ObjectiveConfig(**{name: distance}))
         )
 
@@ -141,7 +147,7 @@ def test_distances_that_do_not_fit_in_a_chunk_are_refused_at_once(name, fits):
 
 
 def test_vectors_have_networks_of_their_own():
-    model = build.world_model(debug(), replace(SMALL, observation=(5,)))
+    model = build_model.world_model(debug(), replace(SMALL, observation=(5,)))
     vectors = torch.randn(2, 4, 5)
     assert model.decoder(torch.randn(2, model.dynamics.feature_size)).shape == (2, 5)
     assert model.encoder(vectors).shape[:2] == (2, 4)
@@ -153,7 +159,7 @@ def test_vectors_have_networks_of_their_own():
 )
 def test_spaces_are_those_of_the_task(task, actions, decisions):
     config = replace(PRESETS["debug"], task=task)
-    assert build.spaces(config) == build.Spaces((16, 16, 3), actions)
+    assert build.spaces(config) == build_model.Spaces((16, 16, 3), actions)
     envs = build.environments(config, task, 2)
     assert build.decisions(envs) == decisions
     assert envs.num_envs == 2
@@ -163,7 +169,7 @@ def test_spaces_are_those_of_the_task(task, actions, decisions):
 def test_several_tasks_share_the_actions_of_the_one_that_needs_most():
     task = "dmc/cartpole-swingup, dmc/walker-walk"
     config = replace(PRESETS["debug"], task=task)
-    assert build.spaces(config) == build.Spaces((16, 16, 3), 6)
+    assert build.spaces(config) == build_model.Spaces((16, 16, 3), 6)
     envs = build.environments(config, "dmc/cartpole-swingup", 1, 6)
     assert envs.single_action_space.shape == (6,)
     envs.close()
@@ -200,7 +206,7 @@ def test_tasks_that_cannot_be_learned_together_are_refused(task, options, error)
 
 
 def test_an_agent_that_collects_plans_or_acts_at_random():
-    model, config = build.world_model(debug(), SMALL), debug()
+    model, config = build_model.world_model(debug(), SMALL), debug()
     planner = build.collector(config, SMALL, model, stream())
     assert isinstance(planner, PlanetAgent)
     assert planner.exploration == 0.3
@@ -209,8 +215,10 @@ def test_an_agent_that_collects_plans_or_acts_at_random():
 
 
 def test_the_paper_s_optimiser_has_the_constants_of_the_reference():
-    model = build.world_model(PRESETS["debug"], build.Spaces((16, 16, 3), 1))
-    adam = build.optimiser(PRESETS["paper"], model)
+    model = build_model.world_model(
+        PRESETS["debug"], build_model.Spaces((16, 16, 3), 1)
+    )
+    adam = build_model.optimiser(PRESETS["paper"], model)
     (group,) = adam.param_groups
     assert (group["lr"], group["betas"], adam.epsilon_hat) == (1e-3, (0.9, 0.999), 1e-4)
     assert group["weight_decay"] == 0
@@ -223,14 +231,14 @@ def gradient_of(precision, preset):
     train = replace(base.train, precision=precision, batch=4, chunk=6)
     config = replace(base, train=train)
     torch.manual_seed(0)
-    model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+    model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
     stream = torch.Generator().manual_seed(0)
     image = torch.randint(
         0, 256, (4, 6, 32, 32, 3), dtype=torch.uint8, generator=stream
     )
     action = torch.rand(4, 6, 2, generator=stream) * 2 - 1
     chunk = Chunk(image, action, torch.rand(4, 6, generator=stream))
-    loss, _ = objective(model, build.objective_terms(config), chunk, stream)
+    loss, _ = objective(model, build_model.objective_terms(config), chunk, stream)
     loss.backward()
     parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
     return loss.item(), torch.cat(parts), model
@@ -249,7 +257,7 @@ def test_bf16_is_near_fp32(preset):
     assert kinds == {torch.float32}
 
 
-@pytest.mark.parametrize("dynamics", list(build.DYNAMICS))
+@pytest.mark.parametrize("dynamics", list(build_model.DYNAMICS))
 def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
     returns = []
     for precision in ("fp32", "bf16"):
@@ -260,7 +268,7 @@ def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
             train=replace(base.train, precision=precision),
         )
         torch.manual_seed(0)
-        model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+        model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
         stream = torch.Generator().manual_seed(0)
         actions = torch.rand(2, 50, 12, 2, generator=stream) * 2 - 1
         state = model.dynamics.initial(2)
@@ -275,7 +283,7 @@ def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
 def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     config = Config(train=TrainConfig(precision="auto"))
-    model = build.world_model(config, build.Spaces((32, 32, 3), 2))
+    model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
     assert model.dtype == (torch.bfloat16 if has else torch.float32)
 
 

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from planet_torch import build, rollout, video
+from planet_torch import build, build_model, rollout, video
 from planet_torch.cli import main
 from planet_torch.experiments import foresight, runner, summary
 from planet_torch.experiments.base import Experiment, Series, Variant
@@ -343,7 +343,7 @@ def test_overshooting_leaves_the_weight_of_one_step_as_it_is(scale):
     """And all further distances weigh as much together."""
     without, within = (v.config for v in series_of("overshooting", scale).variants)
     weight, terms = without.objective.kl_weight, within.objective
-    (term,) = [t for t in build.objective_terms(within) if hasattr(t, "betas")]
+    (term,) = [t for t in build_model.objective_terms(within) if hasattr(t, "betas")]
     betas = np.array(term.betas) / len(term.betas)
     assert len(betas) == terms.overshooting == within.train.chunk
     assert betas[0] == pytest.approx(weight)

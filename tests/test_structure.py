@@ -30,6 +30,7 @@ LAYERS = [
     ["world_model", "envs.dm_control"],
     ["agent", "objectives", "prediction", "envs", "envs.simulator"],
     ["overshooting", "value"],
+    ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["run"],
     ["listing", "report", "trainer", "baselines.*", "benchmark.*", "cluster"],
@@ -40,7 +41,7 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 LAYER = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
-BUILD = LAYER["build"]
+BUILD = LAYER["build_model"]
 
 Sources = dict[str, str]  # the text of each file by its name: "envs.raycast" -> "..."
 

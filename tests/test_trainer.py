@@ -10,7 +10,7 @@ import torch
 
 import planet_torch.trainer
 import toys
-from planet_torch import build, config
+from planet_torch import build, build_model, config
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
@@ -126,7 +126,7 @@ def test_a_task_that_needs_fewer_actions_ignores_the_rest_but_they_are_stored(bo
 
 def test_the_agent_is_not_told_its_task(both):
     """Its model has seen episodes of both, and reads nothing but their observations."""
-    assert both.spaces == build.Spaces((1,), 2)
+    assert both.spaces == build_model.Spaces((1,), 2)
     chunk = both.replay.sample(64, 6, torch.Generator().manual_seed(0))
     assert chunk.observation.shape == (64, 6, 1)
     assert vars(chunk).keys() == {"observation", "action", "reward"}

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from planet_torch import build, checkpoint, config
+from planet_torch import build, build_model, checkpoint, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
@@ -147,8 +147,8 @@ class Run:
         if content is None:
             raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
         stored = content["spaces"]
-        spaces = build.Spaces(tuple(stored["observation"]), stored["action_size"])
-        model = build.world_model(self.config, spaces)
+        spaces = build_model.Spaces(tuple(stored["observation"]), stored["action_size"])
+        model = build_model.world_model(self.config, spaces)
         model.load_state_dict(content["average"])
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model.eval(), generator)

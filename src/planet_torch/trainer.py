@@ -14,7 +14,7 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
-from planet_torch import build, checkpoint
+from planet_torch import build, build_model, checkpoint
 from planet_torch.agent import Agent, RandomAgent
 from planet_torch.chunk import Episode
 from planet_torch.files import file_name
@@ -77,10 +77,10 @@ class Trainer:
         self.envs = {task: self.environments(task, 1) for task in self.tasks}
         self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
         torch.manual_seed(self.config.seed)  # only the initial weights depend on it
-        self.world_model = build.world_model(self.config, self.spaces)
+        self.world_model = build_model.world_model(self.config, self.spaces)
         self.average = deepcopy(self.world_model).requires_grad_(False)
-        self.optimiser = build.optimiser(self.config, self.world_model)
-        self.terms = build.objective_terms(self.config)
+        self.optimiser = build_model.optimiser(self.config, self.world_model)
+        self.terms = build_model.objective_terms(self.config)
         self.replay = Replay(run.episodes)
         self.counters = Counters()
         self.evaluated = 0  # how many rounds there were at the last evaluation

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from planet_torch import build, config
+from planet_torch import build, build_model, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.benchmark.plain import Plain
-from planet_torch.build import Spaces
+from planet_torch.build_model import Spaces
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
 from planet_torch.objectives import objective
@@ -93,7 +93,7 @@ def jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
     sample = partial(replay.sample, train.batch, train.chunk, generator)
     found["replay"] = Job("batches", 1, sample)
     torch.manual_seed(0)
-    model = build.world_model(config_, spaces)
+    model = build_model.world_model(config_, spaces)
     update = updater(config_, model, sample().to(device), watch)
     found["update"] = Job("updates", 1, update)
     stream = torch.Generator(device).manual_seed(0)
@@ -150,8 +150,8 @@ def updater(
     config_: Config, model: Any, chunk: Chunk, watch: Stopwatch
 ) -> Callable[[], None]:
     """One update, as ``Trainer.update`` makes it, in parts."""
-    optimiser = build.optimiser(config_, model)
-    terms = build.objective_terms(config_)
+    optimiser = build_model.optimiser(config_, model)
+    terms = build_model.objective_terms(config_)
     generator = torch.Generator(config_.train.device).manual_seed(0)
     watch.watch(model, "prepare", "prepare")
     watch.watch(model.encoder, "forward", "encode")
@@ -239,7 +239,7 @@ def main(path: str, kind: str = "") -> None:
         about = {
             "jobs": names,
             "threads": torch.get_num_threads(),
-            "dtype": str(torch.float32 if kind else build.dtype(config_)),
+            "dtype": str(torch.float32 if kind else build_model.dtype(config_)),
         }
         print(json.dumps(about), flush=True)
         for line in sys.stdin:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from planet_torch.build import Spaces
+from planet_torch.build_model import Spaces
 from planet_torch.config import Config
 from planet_torch.networks import (
     MLP,

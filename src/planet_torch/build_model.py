@@ -1,0 +1,186 @@
+"""From a config to what learns: world model, terms of its loss, optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
+from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
+from planet_torch.objectives import (
+    Divergence,
+    GlobalPrior,
+    Observation,
+    Reward,
+    RewardOvershooting,
+    Term,
+)
+from planet_torch.optimiser import Adam
+from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
+from planet_torch.value import Value
+from planet_torch.world_model import WorldModel
+
+DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN]] = {
+    "rssm": RSSM,
+    "ssm": SSM,
+    "rnn": RNN,
+    "rnn-released": ReleasedRNN,
+}
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What a model must know of the tasks.
+
+    Attributes:
+        observation: the shape of one observation; three axes are a picture.
+        action_size: A, of the task that needs most; the others ignore the rest.
+    """
+
+    observation: tuple[int, ...]
+    action_size: int
+
+
+def world_model(config: Config, spaces: Spaces) -> WorldModel:
+    """The world model for the spaces of the tasks."""
+    model = config.model
+    style = _style(model)
+    encoder, embedding_size = _encoder(model, spaces.observation)
+    dynamics = DYNAMICS[model.dynamics](
+        spaces.action_size,
+        embedding_size,
+        stochastic_size=model.stochastic_size,
+        belief_size=model.belief_size,
+        units=model.units,
+        min_stddev=model.min_stddev,
+        **style,
+    )
+    features = dynamics.feature_size
+    decoder = _decoder(model, features, spaces.observation)
+    discount = config.objective.value_discount
+    built = WorldModel(
+        encoder,
+        dynamics,
+        decoder,
+        _scalar_head(model, features),
+        _scalar_head(model, features) if discount else None,
+        discount=discount or 1.0,
+        image_bits=model.image_bits,
+        dtype=dtype(config),
+    )
+    return built.to(config.train.device)
+
+
+def _scalar_head(model: ModelConfig, features: int) -> MLP:
+    """What gives a reward or a value."""
+    layers, units = model.reward_layers, model.reward_units
+    return MLP(features, 1, layers=layers, units=units, **_style(model))
+
+
+def dtype(config: Config) -> torch.dtype:
+    """The numbers that products are computed in."""
+    train = config.train
+    fast = train.precision == "bf16"
+    if train.precision == "auto":
+        kind = torch.device(train.device).type
+        if kind == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        elif kind == "cpu":
+            fast = torch.cpu._is_avx512_bf16_supported()  # no public name in torch 2.6
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _encoder(model: ModelConfig, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+    """The encoder of pictures or vectors, and the width of its embeddings."""
+    style = _style(model)
+    if len(shape) == 3:
+        encoder = ConvEncoder(_channels_first(shape), width=model.width, **style)
+        return encoder, encoder.embedding_size
+    mlp = MLP(shape[0], model.units, layers=2, units=model.units, **style)
+    return mlp, model.units
+
+
+def _decoder(model: ModelConfig, features: int, shape: tuple[int, ...]) -> nn.Module:
+    """The decoder to pictures or vectors."""
+    style = _style(model)
+    if len(shape) == 3:
+        return ConvDecoder(features, _channels_first(shape), width=model.width, **style)
+    return MLP(features, shape[0], layers=2, units=model.units, **style)
+
+
+def _style(model: ModelConfig) -> Style:
+    return {"activation": model.activation, "norm": model.norm}
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    height, width, channels = shape
+    return channels, height, width
+
+
+def objective_terms(config: Config) -> list[Term]:
+    """The terms of the loss.
+
+    Raises:
+        ValueError: if a distance to predict ahead does not fit in a chunk.
+    """
+    weights = config.objective
+    _check_distances(weights, config.train.chunk)
+    terms: list[Term] = [
+        Observation(weights.observation_weight, weights.decoded),
+        Reward(weights.reward_weight),
+        _divergence(weights),
+    ]
+    if weights.reward_overshooting:
+        terms.append(
+            RewardOvershooting(
+                weights.reward_overshooting_weight,
+                weights.reward_overshooting,
+                weights.reward_overshooting_starts,
+            )
+        )
+    if weights.observation_overshooting:
+        terms.append(
+            ObservationOvershooting(
+                weights.observation_overshooting,
+                weights.observation_overshooting_decoded,
+                weights.observation_overshooting_weight,
+            )
+        )
+    if weights.global_prior_weight:
+        terms.append(GlobalPrior(weights.global_prior_weight))
+    if weights.value_discount:
+        terms.append(Value())
+    return terms
+
+
+def _check_distances(weights: ObjectiveConfig, chunk: int) -> None:
+    """Refuse to predict further ahead than a chunk is long, before anything is run."""
+    distances = {
+        "overshooting": weights.overshooting,
+        "observation_overshooting": weights.observation_overshooting,
+        "reward_overshooting": weights.reward_overshooting + 1,
+    }
+    for name, rows in distances.items():
+        if rows > chunk:
+            raise ValueError(
+                f"objective.{name} needs chunks of {rows} rows, but train.chunk is "
+                f"{chunk}; lower the one or raise the other"
+            )
+
+
+def _divergence(weights: ObjectiveConfig) -> Term:
+    """The divergence from the priors, one step ahead or up to D."""
+    if not weights.overshooting:
+        return Divergence(weights.kl_weight, weights.free_nats, weights.kl_balance)
+    further = [weights.overshooting_weight] * (weights.overshooting - 1)
+    betas = [weights.kl_weight, *further]
+    return LatentOvershooting(betas, weights.free_nats, weights.kl_balance)
+
+
+def optimiser(config: Config, model: WorldModel) -> Adam:
+    """One optimiser over the whole world model."""
+    adam = config.optimiser
+    return Adam(model.parameters(), lr=adam.learning_rate, eps=adam.epsilon)
