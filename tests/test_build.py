@@ -1,6 +1,6 @@
 """The parts that a config names are built, with the paper's constants by default."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
 import pytest
@@ -12,18 +12,22 @@ from planet_torch.chunk import Chunk
 from planet_torch.config import (
     Config,
     EnvConfig,
+    Method,
     ModelConfig,
     ObjectiveConfig,
+    PlannerConfig,
     TrainConfig,
 )
 from planet_torch.objectives import Divergence, objective
 from planet_torch.overshooting import LatentOvershooting
+from planet_torch.planners import CEM, ICEM, MPPI, RandomShooting
 from planet_torch.presets import PRESETS
 from toy_models import small_chunk, stream
 
 PIXELS = build_model.Spaces((64, 64, 3), 1)
 SMALL = build_model.Spaces((16, 16, 3), 2)
 NAMES = get_args(get_type_hints(ModelConfig)["dynamics"])
+METHODS = get_args(Method)
 
 
 def counted(module):
@@ -303,3 +307,71 @@ def test_the_released_recipe_of_the_rnn_trains_no_prior(terms, allowed):
         config = replace(config, objective=further)
     with pytest.raises(ValueError, match="'rnn' trains its prior"):
         build.check(config)
+
+
+def planner_of(**options):
+    return build.planner(Config(planner=PlannerConfig(**options)))
+
+
+def test_every_planner_that_can_be_named_can_be_built():
+    assert set(METHODS) == set(build.PLANNERS)
+    kinds = [type(planner_of(method=method)) for method in METHODS]
+    assert kinds == [CEM, RandomShooting, MPPI, ICEM]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_option_of_a_planner_reaches_it_or_is_refused(method):
+    """None is dropped in silence, none has another default than the planner itself."""
+    other = {
+        "horizon": 5,
+        "candidates": 500,
+        "elites": 20,
+        "iterations": 3,
+        "warm_start": True,
+        "spread": "mean-absolute",
+        "sigma": 0.25,
+        "temperature": 2.0,
+        "beta": 0.5,
+        "decay": 1.5,
+        "kept_fraction": 0.5,
+        "momentum": 0.25,
+        "decision_budget_ms": 7.0,
+    }
+    assert {"method", *other} == {field.name for field in fields(PlannerConfig)}
+    for name, value in other.items():
+        if hasattr(build.PLANNERS[method](), name):
+            assert getattr(planner_of(method=method, **{name: value}), name) == value
+        else:
+            refusal = rf"planner\.{name} .* has no effect on {method}; leave it at"
+            with pytest.raises(ValueError, match=refusal):
+                planner_of(method=method, **{name: value})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_defaults_are_those_of_the_planner_itself(method):
+    """But for the elites, which are a tenth of the candidates for CEM alone."""
+    shared = {"elites": 100} if method in ("cem", "icem") else {}
+    own = build.PLANNERS[method](**shared)
+    assert vars(planner_of(method=method)) == vars(own)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_search_by_every_method(preset, method):
+    options = build.with_method(PRESETS[preset].planner, method)
+    planner = build.planner(Config(planner=options))
+    assert isinstance(planner, build.PLANNERS[method])
+    assert planner.candidates == PRESETS[preset].planner.candidates
+
+
+def test_a_budget_for_decisions_bounds_what_is_evaluated():
+    """Time is up at once, so an eighth of the first iteration is done."""
+    planner = planner_of(candidates=80, elites=8, decision_budget_ms=1e-6)
+    asked = []
+
+    def returns_of(actions):
+        asked.append(actions.shape[1])
+        return actions.sum((2, 3))
+
+    planner.plan(returns_of, 1, 1, stream())
+    assert asked == [10]

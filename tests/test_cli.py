@@ -142,6 +142,38 @@ def test_all_tasks_are_evaluated_or_one(both, capsys):
     assert main(["predict", str(both), "--task", "toys:plane"]) == 0
 
 
+def test_another_planner_can_be_evaluated_on_top_of_the_options_of_the_run(run):
+    own = config.load(run / "config.json").planner
+    assert own.horizon == 3
+    change = ["--planner.horizon", "5", "--planner.warm_start", "True"]
+    changed = cli.parse("evaluate", ["--seed", "1", str(run), *change])
+    assert changed.planner == dataclasses.replace(own, horizon=5, warm_start=True)
+    other = ["--planner.method=mppi", "--planner.sigma", "0.1"]
+    mppi = cli.parse("evaluate", [str(run), *other]).planner
+    assert (mppi.method, mppi.sigma, mppi.horizon) == ("mppi", 0.1, 3)
+    assert mppi.elites == config.PlannerConfig().elites  # of no use to it
+
+
+def test_another_planner_has_other_scores_and_leaves_the_run_alone(run, capsys):
+    before = (run / "config.json").read_bytes()
+    scores = []
+    for method in ("cem", "random-shooting", "mppi"):
+        words = ["--json", "--episodes", "1", "--planner.method", method]
+        assert main(["evaluate", str(run), *words]) == 0
+        scores.append(json.loads(capsys.readouterr().out)["score"])
+    assert len(set(scores)) == 3
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_preset_searches_by_another_method():
+    words = ["t", "--preset", "cpu", "--planner.method", "random-shooting"]
+    planner = cli.parse("train", words).config.planner
+    cpu = PRESETS["cpu"].planner
+    assert planner == config.PlannerConfig(
+        method="random-shooting", horizon=cpu.horizon, candidates=cpu.candidates
+    )
+
+
 def test_prediction_writes_a_film_and_a_strip(run, tmp_path, capsys):
     out = tmp_path / "foreseen"
     words = ["--context", "3", "--length", "8", "--out", str(out)]
@@ -291,6 +323,14 @@ def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
         ("train x --log tb", "invalid choice 'tb' for argument '--log'"),
         ("train nowhere:task", "No module named 'nowhere'"),
         ("train toys:integrator --planner.elites 999", "elites"),
+        (
+            "train toys:integrator --planner.sigma 2",
+            "planner.sigma (=2.0) has no effect on cem; leave it at 0.5",
+        ),
+        (
+            "train toys:integrator --planner.method mppi --planner.elites 5",
+            "planner.elites (=5) has no effect on mppi",
+        ),
         ("train toys:integrator --train.device abacus", "train.device (='abacus')"),
         ("train --resume nowhere", "nowhere holds no run"),
         ("train x --resume nowhere", "it takes only --log"),
@@ -324,6 +364,9 @@ def test_what_cannot_be_done_is_answered_in_one_line(words, answer, capsys, tmp_
         (["predict", "--task", "x"], "no task 'x'; choose from toys:integrator"),
         (["evaluate", "--task", "x"], "no task 'x'; choose from toys:integrator"),
         (["evaluate", "--device", "abacus"], "(='abacus') cannot be used"),
+        (["evaluate", "--planner.beta", "1"], "planner.beta (=1.0) has no effect on"),
+        (["evaluate", "--planner.elites", "99"], "elites (=99)"),
+        (["evaluate", "--planner.method", "cme"], "invalid choice 'cme'"),
     ],
 )
 def test_what_cannot_be_done_with_a_run_is_answered(words, answer, run, capsys):

@@ -241,6 +241,8 @@ EFFECTS = {
     "planner.elites": 3,
     "planner.iterations": 3,
     "planner.warm_start": True,
+    "planner.spread": "mean-absolute",
+    "planner.decision_budget_ms": 1e-6,  # time for one candidate of eight
     "train.episodes": 5,
     "train.seed_episodes": 1,
     "train.updates": 4,
@@ -259,6 +261,15 @@ ON_OVERSHOOTING = {
     "objective.reward_overshooting_weight": 1.0,
     "objective.reward_overshooting_starts": 1,
 }
+ON_PLANNERS = {
+    "planner.method": "cem",
+    "planner.sigma": 1.0,
+    "planner.temperature": 5.0,
+    "planner.beta": 0.0,
+    "planner.decay": 2.0,
+    "planner.kept_fraction": 0.5,
+    "planner.momentum": 0.5,
+}
 NO_EFFECT = {
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),
@@ -273,22 +284,29 @@ def test_an_option_has_an_effect(trained, tmp_path, option):
     assert learned(other) != learned(trained)
 
 
-@pytest.mark.parametrize("option", [*ON_PICTURES, *ON_OVERSHOOTING])
+@pytest.mark.parametrize("option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS])
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
         base = changed(TINY, "env.observation", "pixels")
+    elif option in ON_PLANNERS:
+        method = "mppi" if option == "planner.temperature" else "icem"
+        planner = build.with_method(TINY.planner, method)
+        # With three decisions, noise has but one frequency, and so no colour.
+        base = dataclasses.replace(
+            TINY, planner=dataclasses.replace(planner, horizon=4)
+        )
     else:
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    value = {**ON_PICTURES, **ON_OVERSHOOTING}[option]
+    value = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS}[option]
     one = train(tmp_path / "one", base)
     other = train(tmp_path / "other", changed(base, option, value))
     assert learned(one) != learned(other)
 
 
 def test_the_effect_of_every_option_is_known():
-    known = {*EFFECTS, *ON_PICTURES, *ON_OVERSHOOTING, *NO_EFFECT}
+    known = {*EFFECTS, *ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *NO_EFFECT}
     assert known == set(config.option_names(config.Config))
 
 

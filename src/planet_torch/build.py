@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 from gymnasium.vector import SyncVectorEnv
@@ -14,12 +15,19 @@ from planet_torch.build_model import (
     Spaces,
     world_model,
 )
-from planet_torch.config import Config
+from planet_torch.config import Config, Method, PlannerConfig
 from planet_torch.envs import make
 from planet_torch.memory import keep_freed_memory
 from planet_torch.objectives import check_recipe
-from planet_torch.planners import CEM, Planner
+from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
 from planet_torch.world_model import WorldModel
+
+PLANNERS: dict[str, type[Planner]] = {
+    "cem": CEM,
+    "random-shooting": RandomShooting,
+    "mppi": MPPI,
+    "icem": ICEM,
+}
 
 
 def prepare_torch(config: Config) -> None:
@@ -130,15 +138,37 @@ def _check_chunk(config: Config, task: str, rows: int) -> None:
 
 
 def planner(config: Config) -> Planner:
-    """The planner that takes every decision."""
-    search = config.planner
-    return CEM(
-        horizon=search.horizon,
-        candidates=search.candidates,
-        elites=search.elites,
-        iterations=search.iterations,
-        warm_start=search.warm_start,
-    )
+    """The planner that takes every decision.
+
+    Raises:
+        ValueError: for an option that cannot be, or that the method has no use for.
+    """
+    return _planner(**asdict(config.planner))
+
+
+def _planner(method: str, **options: Any) -> Planner:
+    """The planner of a method, with the options that it has."""
+    ignored = _ignored_by(method)
+    for name, default in ignored.items():
+        if options[name] != default:
+            raise ValueError(
+                f"planner.{name} (={options[name]!r}) has no effect on {method}; leave "
+                f"it at {default!r}, or choose another planner.method"
+            )
+    used = {name: value for name, value in options.items() if name not in ignored}
+    return PLANNERS[method](**used)
+
+
+def with_method(options: PlannerConfig, method: Method) -> PlannerConfig:
+    """The same options for another method; what it has no use for is as by default."""
+    return replace(options, method=method, **_ignored_by(method))
+
+
+def _ignored_by(method: str) -> dict[str, Any]:
+    """The options that a method has no use for, with their defaults."""
+    known = {"method", *(option.name for option in fields(PLANNERS[method]))}
+    defaults = asdict(PlannerConfig())
+    return {name: value for name, value in defaults.items() if name not in known}
 
 
 def agent(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -16,8 +15,8 @@ import tyro
 from planet_torch import __version__
 from planet_torch.commands import COMMANDS, Command
 from planet_torch.commands.train import Train
+from planet_torch.commands.types import FromWords
 from planet_torch.config import option_names, unknown
-from planet_torch.presets import PRESETS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,13 +109,10 @@ def parse(name: str, words: Sequence[str]) -> Command:
 
 
 def _default(kind: type[Command], words: Sequence[str]) -> object:
-    """The values of the options that are not given: those of the preset, to train."""
-    if kind is not Train:
-        return tyro.MISSING_NONPROP
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", nargs="?")
-    given = finder.parse_known_args(words)[0].preset
-    return Train.from_preset(given if given in PRESETS else "cpu")
+    """The values of the options that are not given, where a word decides them."""
+    if issubclass(kind, FromWords):
+        return kind.from_words(words) or tyro.MISSING_NONPROP
+    return tyro.MISSING_NONPROP
 
 
 def _unboxed(text: str) -> str:

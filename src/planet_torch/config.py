@@ -61,6 +61,7 @@ Positive = Annotated[float, Range(0, above=True)]
 Share = Annotated[float, Range(0, 1, above=True)]
 Decay = Annotated[float, Range(0, 0.9999)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
+Method = Literal["cem", "random-shooting", "mppi", "icem"]
 
 
 class Options:
@@ -189,18 +190,40 @@ class OptimiserConfig(Options):
 
 @dataclass(frozen=True)
 class PlannerConfig(Options):
-    """The planner that takes every decision."""
+    """The planner that takes every decision.
 
+    An option that its method has no use for must be as by default.
+    """
+
+    method: Method = "cem"
+    """How it searches; mppi and icem always begin at the previous plan."""
     horizon: Count = 12
     """H, decisions planned ahead."""
     candidates: Count = 1000
-    """J, action sequences in each iteration."""
+    """J, action sequences in each iteration (icem: in the first)."""
     elites: Count = 100
-    """K, candidates that the next iteration is fitted to."""
+    """K, candidates that the next iteration is fitted to (cem, icem)."""
     iterations: Count = 10
-    """I, refits of the search distribution."""
+    """I, refits of the search distribution (cem, mppi, icem)."""
     warm_start: bool = False
-    """Begin at the previous plan, one decision on."""
+    """Begin at the previous plan, one decision on (cem)."""
+    spread: Literal["population", "mean-absolute"] = "population"
+    """Of the elites: standard deviation, or as the paper's box prints it (cem)."""
+    sigma: Positive = 0.5
+    """Standard deviation of the first candidates (mppi: of all)."""
+    temperature: Positive = 0.5
+    """Loss of return that divides the weight of a candidate by e (mppi)."""
+    beta: Weight = 2.0
+    """The power of the noise falls with frequency^-beta (icem)."""
+    decay: Annotated[float, Range(1)] = 1.25
+    """Each iteration has this factor fewer candidates (icem)."""
+    kept_fraction: Annotated[float, Range(0, 1)] = 0.3
+    """Part of the elites that stays among the candidates (icem)."""
+    momentum: Annotated[float, Range(0, 1)] = 0.1
+    """Part of the old mean and spread that a refit leaves, below 1 (icem)."""
+    decision_budget_ms: Positive | None = None
+    """Milliseconds for a plan, which is then the best found; None is as long as it
+    takes. Plans depend on the machine's speed, and runs do not repeat to the bit."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tyro.conf import Positional
 
-from planet_torch.commands.types import Device, Directory, Task
+from planet_torch import config
+from planet_torch.commands.types import Device, Directory, Planner, Task, searching
 from planet_torch.config import Count, Options, Seed
 
 
@@ -33,6 +36,17 @@ class Evaluate(Options):
     """Print JSON."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
+    planner: Planner = field(kw_only=True)
+    """What is not given is as the run has it."""
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Evaluate | None:
+        """The command with the planner of the run that a word names."""
+        for directory in map(Path, words):
+            if (directory / "config.json").exists():
+                planner = config.load(directory / "config.json").planner
+                return cls(directory, planner=searching(planner, words))
+        return None
 
     def __call__(self) -> int:
         """Evaluate."""
@@ -42,6 +56,7 @@ class Evaluate(Options):
         from planet_torch.video import save_episode
 
         run = Run.open(self.directory, self.device)
+        run = replace(run, config=replace(run.config, planner=self.planner))
         tasks = [run.chosen(self.task)] if self.task else run.config.tasks
         returns = {}
         for task in tasks:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from planet_torch.commands.types import OptionalDirectory
+from planet_torch.commands.types import OptionalDirectory, given, searching
 from planet_torch.config import (
     Config,
     EnvConfig,
@@ -49,6 +50,13 @@ class Train:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Train:
+        """The command with the values of the preset that the words name."""
+        name = given("--preset", words)
+        command = cls.from_preset(name if name in PRESETS else "cpu")
+        return replace(command, planner=searching(command.planner, words))
 
     @classmethod
     def from_preset(cls, name: Preset) -> Train:
