@@ -32,7 +32,7 @@ LAYERS = [
     ["overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],
-    ["run"],
+    ["run", "simulated"],
     ["listing", "report", "trainer", "baselines.*", "benchmark.*", "cluster"],
     ["experiments.*"],
     ["commands.*"],

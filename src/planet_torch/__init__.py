@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["PRESETS", "Config", "Run", "evaluate", "load", "make"]
+__all__ = ["PRESETS", "Config", "Run", "SimulatorAgent", "evaluate", "load", "make"]
 
 _HOME = {
     "PRESETS": "presets",
     "Config": "config",
     "Run": "run",
+    "SimulatorAgent": "simulated",
     "evaluate": "run",
     "load": "run",
     "make": "envs",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from planet_torch.envs import make
     from planet_torch.presets import PRESETS
     from planet_torch.run import Run, evaluate, load
+    from planet_torch.simulated import SimulatorAgent
 
 
 def __getattr__(name: str) -> object:

@@ -148,15 +148,23 @@ def planner(config: Config) -> Planner:
 
 def _planner(method: str, **options: Any) -> Planner:
     """The planner of a method, with the options that it has."""
-    ignored = _ignored_by(method)
-    for name, default in ignored.items():
+    for name, default in _ignored_by(method).items():
         if options[name] != default:
             raise ValueError(
                 f"planner.{name} (={options[name]!r}) has no effect on {method}; leave "
                 f"it at {default!r}, or choose another planner.method"
             )
+    ignored = _ignored_by(method)
     used = {name: value for name, value in options.items() if name not in ignored}
     return PLANNERS[method](**used)
+
+
+def used(options: PlannerConfig) -> dict[str, Any]:
+    """The options of a planner that its method has a use for, and the method."""
+    ignored = _ignored_by(options.method)
+    return {
+        name: value for name, value in asdict(options).items() if name not in ignored
+    }
 
 
 def with_method(options: PlannerConfig, method: Method) -> PlannerConfig:

@@ -10,6 +10,7 @@ from planet_torch.commands.benchmark import Benchmark
 from planet_torch.commands.evaluate import Evaluate
 from planet_torch.commands.experiment import Experiment
 from planet_torch.commands.list import List
+from planet_torch.commands.plan import Plan
 from planet_torch.commands.predict import Predict
 from planet_torch.commands.train import Train
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "plan": Plan,
     "experiment": Experiment,
     "list": List,
     "benchmark": Benchmark,

@@ -1,0 +1,74 @@
+"""Plan with the true simulator on the paper's tasks: the table of docs/planning.md.
+
+    python benchmarks/true_simulator.py docs/results/true-simulator.csv
+
+Runs `planet plan` with each of the settings below, cheapest first, and adds a row to the
+file when one has ended. Rows that are there are not run again, so it can be stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from planet_torch.cli import main as planet
+
+EPISODES = 3
+FEW = "--planner.candidates 32 --planner.iterations 3"
+SETTINGS = [
+    "dmc/reacher-easy --planner.horizon 12",
+    f"dmc/cartpole-balance --planner.horizon 16 --planner.sigma 0.1 {FEW}",
+    "dmc/cheetah-run --planner.horizon 12",
+    "dmc/cartpole-swingup --planner.horizon 20",
+    f"dmc/finger-spin --planner.horizon 24 {FEW}",
+    f"dmc/ball_in_cup-catch --planner.horizon 12 {FEW}",
+    f"dmc/walker-walk --planner.horizon 15 {FEW}",
+    "dmc/cartpole-swingup --planner.horizon 12",
+    "dmc/finger-spin --planner.horizon 24",
+    "dmc/walker-walk --planner.horizon 20",
+]
+COLUMNS = ["command", "task", "score", "published", "seconds_per_decision", "returns"]
+
+
+def main(path: str) -> None:
+    """Run what is not in the file yet."""
+    table = Path(path)
+    done = set()
+    if table.exists():
+        with table.open(newline="") as lines:
+            done = {row["command"] for row in csv.DictReader(lines)}
+    else:
+        table.write_text(",".join(COLUMNS) + "\n")
+    for setting in SETTINGS:
+        command = f"planet plan {setting} --episodes {EPISODES} --threads 1"
+        if command not in done:
+            row = {"command": command, **measured(command.split()[1:])}
+            with table.open("a", newline="") as lines:
+                writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+                writer.writerow(row)
+
+
+def measured(words: list[str]) -> dict[str, object]:
+    """What the command tells as JSON, its numbers shortened."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        status = planet([*words, "--json"])
+    if status:
+        sys.exit(status)
+    result = json.loads(said.getvalue())
+    returns = " ".join(f"{value:.1f}" for value in result["returns"])
+    return {
+        "task": result["task"],
+        "score": f"{result['score']:.1f}",
+        "published": result["published"],
+        "seconds_per_decision": f"{result['seconds_per_decision']:.3f}",
+        "returns": returns,
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
