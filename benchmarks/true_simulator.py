@@ -2,8 +2,8 @@
 
     python benchmarks/true_simulator.py docs/results/true-simulator.csv
 
-Runs `planet plan` with each of the settings below, cheapest first, and adds a row to the
-file when one has ended. Rows that are there are not run again, so it can be stopped.
+Runs `planet plan` with each of the settings below, and adds a row to the file when one
+has ended. Rows that are there are not run again, so it can be stopped.
 """
 
 from __future__ import annotations

@@ -159,6 +159,22 @@ def test_an_episode_depends_neither_on_how_many_there_are_nor_on_the_threads():
     assert bits(plan_episodes(SHORT, 3, 1))[:1] == bits(plan_episodes(SHORT, 1, 2))
 
 
+def test_each_episode_has_a_random_stream_of_its_own(monkeypatch):
+    """So that what one draws, which a budget of time decides, changes no other."""
+    seen = []
+
+    class Recorder(CEM):
+        def search(self, trials, generator, previous):
+            seen.append(generator.initial_seed())
+            return super().search(trials, generator, previous)
+
+    recorder = Recorder(horizon=1, candidates=4, elites=2, iterations=1)
+    monkeypatch.setattr(build, "planner", lambda _: recorder)
+    list(plan_episodes(SHORT, 2))
+    assert seen == [seed for seed in dict.fromkeys(seen) for _ in range(10)]
+    assert len(set(seen)) == 2
+
+
 def test_the_time_of_a_decision_is_told_and_a_budget_bounds_it():
     planner = replace(SHORT.planner, candidates=400, iterations=500)
     budget = replace(SHORT, planner=replace(planner, decision_budget_ms=30.0))
@@ -225,6 +241,12 @@ def test_the_command_writes_videos(capsys, tmp_path, monkeypatch):
         assert f"video {path}" in said
         with Image.open(path) as film:
             assert film.n_frames > 1
+
+
+def test_videos_go_to_no_file(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main([*WORDS, "--video", "--out", str(tmp_path / "file")]) == 2
+    assert "file" in capsys.readouterr().err
 
 
 def test_a_video_changes_nothing_of_what_is_done():

@@ -19,8 +19,8 @@ from planet_torch.config import (
     EnvConfig,
     Options,
     PlannerConfig,
+    Range,
     Seed,
-    Whole,
 )
 
 SMALL = PlannerConfig(
@@ -44,7 +44,7 @@ class Plan(Options):
     """Of the episodes and the plans; the same one gives the same bits."""
     action_repeat: Count | None = None
     """Environment steps a decision; None is the task's own, as in the paper."""
-    threads: Whole = 0
+    threads: Annotated[int, Range(0, 1024)] = 0
     """For the physics; 0 is one a core. They change the time alone."""
     video: bool = False
     """Write each episode as a video, too. Without it no picture is drawn."""
