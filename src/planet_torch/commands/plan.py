@@ -82,7 +82,8 @@ class Plan(Options):
         from planet_torch.simulated import plan_episodes
         from planet_torch.video import save_episode
 
-        config, returns, seconds = self.config, [], []
+        config = self.config
+        returns, seconds, decisions = [], [], []
         if self.video:
             self.out.mkdir(parents=True, exist_ok=True)
         with progress_of("plan") as on_decision:
@@ -90,6 +91,7 @@ class Plan(Options):
             for number, (episode, each) in enumerate(planned):
                 returns.append(episode.score)
                 seconds.append(each)
+                decisions.append(len(episode) - 1)
                 say(f"episode {number}: {episode.score:.1f}, {each:.3f} s a decision")
                 if self.video:
                     path = self.out / f"{self.name}-{number:02d}"
@@ -101,6 +103,7 @@ class Plan(Options):
             "returns": returns,
             "published": published and published.score,
             "seconds_per_decision": float(np.mean(seconds)),
+            "decisions": decisions,
             "seed": self.seed,
             "planner": build.used(config.planner),
         }
