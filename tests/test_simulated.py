@@ -193,14 +193,16 @@ def test_planning_scores_far_above_random_actions():
     env = EnvConfig(observation="state")
     config = Config(task="dmc/reacher-easy", env=env, planner=planner)
     (planned,) = plan_episodes(config, 1)
-    envs = build.environments(config, 5)
+    envs = build.environments(config, config.task, 5)
     random = [e.score for e in run_episodes(envs, RandomAgent(2, seeded()), range(5))]
     envs.close()
     assert np.mean(random) < 300
     assert planned.episode.score > 800
 
 
-@pytest.mark.parametrize("task", ["gym/Pendulum-v1", "toys:integrator", "", "nothing"])
+@pytest.mark.parametrize(
+    "task", ["gym/Pendulum-v1", "toys:integrator", "", "dmc/a,dmc/b"]
+)
 def test_a_task_without_a_simulator_is_refused(task):
     with pytest.raises(ValueError, match=f"task '{task}' has no simulator to plan"):
         next(plan_episodes(Config(task=task), 1))

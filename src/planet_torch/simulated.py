@@ -108,14 +108,14 @@ def plan_episodes(
         ValueError: if the task has no simulator, or the planner cannot be.
         ImportError: if dm_control is not installed.
     """
-    if not config.task.startswith("dmc/"):
+    if not config.task.startswith("dmc/") or len(config.tasks) > 1:
         raise ValueError(
-            f"task {config.task!r} has no simulator to plan with; only those of the "
-            "suite have, dmc/... in `planet list`"
+            f"task {config.task!r} has no simulator to plan with; name one task of the "
+            "suite, dmc/... in `planet list`"
         )
     generator, planner = torch.Generator(), build.planner(config)
     with (
-        closing(build.environments(config, 1)) as envs,
+        closing(build.environments(config, config.task, 1)) as envs,
         closing(SimulatorAgent(envs.envs, planner, generator, threads)) as agent,
     ):
         for word in np.random.SeedSequence(config.seed).generate_state(episodes):
