@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planet_torch import config
-from planet_torch.config import Config, Range
+from planet_torch.config import Config
 from planet_torch.presets import PRESETS, Preset
+from planet_torch.ranges import Range
 
 
 def flat(value):

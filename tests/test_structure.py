@@ -18,7 +18,16 @@ PACKAGE = "planet_torch"
 # import each other.
 LAYERS = [
     [
-        *("chunk", "files", "memory", "metrics", "networks", "published", "signals"),
+        *(
+            "chunk",
+            "files",
+            "memory",
+            "metrics",
+            "networks",
+            "published",
+            "ranges",
+            "signals",
+        ),
         *("statistics", "trials"),
         "envs.ground",
     ],

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from planet_torch.config import Count, Options, Whole
+from planet_torch.ranges import Count, Options, Whole
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tyro.conf import Positional
 
 from planet_torch import config
 from planet_torch.commands.types import Device, Directory, Planner, Task, searching
-from planet_torch.config import Count, Options, Seed
+from planet_torch.ranges import Count, Options, Seed
 
 
 @dataclass(frozen=True)

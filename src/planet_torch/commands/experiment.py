@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from planet_torch.commands.types import Device
-from planet_torch.config import Count, Options
 from planet_torch.experiments.base import Series
+from planet_torch.ranges import Count, Options
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,8 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from planet_torch.commands.types import Planner, searching
-from planet_torch.config import (
-    Config,
-    Count,
-    EnvConfig,
-    Options,
-    PlannerConfig,
-    Range,
-    Seed,
-)
+from planet_torch.config import Config, EnvConfig, PlannerConfig
+from planet_torch.ranges import Count, Options, Range, Seed
 
 SMALL = PlannerConfig(
     method="icem", horizon=16, candidates=64, elites=8, iterations=4, sigma=1.0

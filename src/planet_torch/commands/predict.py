@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from planet_torch.commands.types import Device, Directory, Task
-from planet_torch.config import Count, Options, Seed
+from planet_torch.ranges import Count, Options, Seed
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from planet_torch.config import (
     ObjectiveConfig,
     OptimiserConfig,
     PlannerConfig,
-    Seed,
     TrainConfig,
 )
 from planet_torch.files import file_name
 from planet_torch.presets import PRESETS, Preset
+from planet_torch.ranges import Seed
 
 
 @dataclass(frozen=True)
