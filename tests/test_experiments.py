@@ -14,11 +14,13 @@ from PIL import Image
 
 from planet_torch import build, build_model, rollout, video
 from planet_torch.cli import main
-from planet_torch.experiments import foresight, runner, summary
+from planet_torch.config import PlannerConfig
+from planet_torch.experiments import foresight, planner_sweep, runner, summary
 from planet_torch.experiments.base import Experiment, Series, Variant
 from planet_torch.experiments.catalogue import EXPERIMENTS, series_of
 from planet_torch.experiments.figures import draw, final_scores, learning_curves
 from planet_torch.metrics import Counters, Reporter, read_metrics
+from planet_torch.presets import PRESETS
 from planet_torch.published import Published
 
 TASK = "toys:integrator"
@@ -92,7 +94,8 @@ def made_up(place, tasks=(TASK,), of=TINY, **scores):
                 for number, score in enumerate(runs[entry.seed], 1):
                     counters = Counters(episodes=10 * number)
                     values = {"score": score, "returns": [score]}
-                    reporter.log("evaluate", values, counters)
+                    for task in entry.tasks:
+                        reporter.log("evaluate", values, counters, task)
             entry.mark.touch()
     return series
 
@@ -279,26 +282,26 @@ def test_models_foresee_the_same_episodes(models, monkeypatch):
         return predict(model, chunk, *arguments)
 
     monkeypatch.setattr(foresight, "predict", noted)
-    errors = foresight.measured(entries)
+    errors = foresight.measured(entries, TASK)
     assert [*errors] == ["planet", "ssm", "rnn", "standstill"]
-    # An episode of 13 frames by each agent, of which 5 are seen.
+    # Ten episodes of 13 frames by each agent, of which 5 are seen.
     assert {len(by_distance) for by_distance in errors.values()} == {8}
     (_, chunk), *others = seen
     assert len({id(model) for model, _ in seen}) == 3
-    assert chunk.observation.shape[:2] == (3, 13)
+    assert chunk.observation.shape[:2] == (30, 13)
     assert all((c.observation == chunk.observation).all() for _, c in others)
-    assert not (chunk.observation[0] == chunk.observation[1]).all()
+    assert not (chunk.observation[:10] == chunk.observation[10:20]).all()
     assert len({tuple(by_distance) for by_distance in errors.values()}) == 4
 
 
 def test_errors_are_kept_until_a_run_is_another(models, monkeypatch):
-    def fail(entries):
+    def fail(*_):
         raise AssertionError("measured again")
 
     before = foresight.errors(models, TASK)
     monkeypatch.setattr(foresight, "measured", fail)
     assert foresight.errors(models, TASK) == before
-    monkeypatch.setattr(foresight, "measured", lambda entries: {"ssm": [1.0]})
+    monkeypatch.setattr(foresight, "measured", lambda *_: {"ssm": [1.0]})
     (kept,) = models.folder.rglob("models-errors-0.json")
     whole = kept.read_text()
     kept.write_text(json.dumps({**json.loads(whole), "scores": {}}))
@@ -356,3 +359,52 @@ def test_the_models_differ_in_their_dynamics_alone():
         assert other.model.activation == "elu"
         model = replace(other.model, dynamics="rssm")
         assert replace(other, model=model) == rssm
+
+
+def test_one_agent_learns_all_tasks_in_one_run(tmp_path, performed):
+    """Its episodes are counted for each task, as those of the others are."""
+    both = ("toys:integrator", "toys:mirrored")
+    experiment_of = replace(EXPERIMENTS["one-agent"], small_tasks=both)
+    series = Series(experiment_of, "debug", both, 1, tmp_path)
+    _, joint = series.variants
+    entries = [*series.entries()]
+    assert [entry.tasks for entry in entries] == [(both[0],), (both[1],), both]
+    assert entries[2].config.task == "toys:integrator,toys:mirrored"
+    assert series.finished(joint, both[1]) == []
+    made_up(tmp_path, both, experiment_of, **{"one-agent": [[3.0, 4.0]], "planet": []})
+    (found,) = series.finished(joint, both[1])
+    assert summary.curve(found, both[1]) == {5: 3, 10: 4}
+
+
+def test_the_agents_differ_in_what_the_paper_took_away():
+    whole, at_random, shooting = (v.config for v in series_of("agents").variants)
+    assert at_random.train.collection == "random"
+    assert replace(at_random, train=whole.train) == whole
+    assert shooting.planner.method == "random-shooting"
+    assert shooting.planner.candidates == whole.planner.candidates
+    assert replace(shooting, planner=whole.planner) == whole
+
+
+def test_the_sweep_changes_one_number_at_a_time_for_each_horizon():
+    planners = planner_sweep.grid(PRESETS["paper"].planner)
+    assert len(planners) == 3 * 3 * 5
+    assert planners["iterations", 3.0, 8] == PlannerConfig(horizon=8, iterations=30)
+    many = PlannerConfig(horizon=6, candidates=3000, elites=300)
+    assert planners["candidates", 3.0, 6] == many
+    assert planners["elites", 0.3, 12] == PlannerConfig(elites=30)
+    assert planners["elites", 1.0, 12] == PlannerConfig()
+    names = [variant.name for variant in series_of("planner-sweep", "paper").variants]
+    assert len(set(names)) == len(names) == 7 * 5
+
+
+def test_the_sweep_plans_with_the_true_simulator(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("dm_control")
+    monkeypatch.setattr(planner_sweep, "HORIZONS", (2, 3))
+    monkeypatch.setattr(planner_sweep, "FACTORS", (1.0,))
+    words = ["--tasks", "dmc/cartpole-balance", "--seeds", 1]
+    assert experiment("run", "planner-sweep", tmp_path, *words) == 0
+    assert "2 of 2 are finished" in capsys.readouterr().out
+    (record,) = read_metrics(next(tmp_path.rglob("cem-h3-*/metrics.jsonl")))
+    assert 100 < record.scalars["score"] <= 1000
+    assert record.scalars["seconds_per_decision"] > 0
+    assert (tmp_path / "debug" / "planner-sweep.png").exists()

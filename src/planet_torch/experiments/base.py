@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from planet_torch.config import Config
+from planet_torch.files import file_name
 from planet_torch.presets import PRESETS
 from planet_torch.published import FINAL_TASKS, Published
 
@@ -50,6 +50,8 @@ class Experiment:
         tasks: at the scale of the paper.
         small_tasks: at any other.
         method: train agents, or plan with the true simulator.
+        seeds: how many, if not as many as the scale has.
+        note: below the picture, what is drawn.
         beside: published methods, to stand beside all variants.
     """
 
@@ -61,6 +63,11 @@ class Experiment:
     tasks: tuple[str, ...] = FINAL_TASKS
     small_tasks: tuple[str, ...] = ("dmc/cartpole-swingup",)
     method: Literal["train", "plan"] = "train"
+    seeds: int | None = None
+    note: str = (
+        "lines: means over seeds; dotted: interquartile means; bands: 95% intervals; "
+        "dashed: published"
+    )
     beside: Mapping[str, Mapping[str, Published]] = field(default_factory=dict)
 
 
@@ -143,4 +150,4 @@ class Series:
 
 def short(task: str) -> str:
     """The name of a task as part of a path: dmc/walker-walk is walker-walk."""
-    return re.sub(r"[^\w.-]", "-", task.rpartition("/")[2])
+    return file_name(task.rpartition("/")[2])

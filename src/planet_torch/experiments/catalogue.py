@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planet_torch.config import unknown
+from planet_torch.experiments.agents import AGENTS
 from planet_torch.experiments.base import SEEDS, Experiment, Scale, Series
 from planet_torch.experiments.models import MODELS
+from planet_torch.experiments.one_agent import ONE_AGENT
 from planet_torch.experiments.overshooting import OVERSHOOTING
 from planet_torch.experiments.paper_table import TABLE
+from planet_torch.experiments.planner_sweep import PLANNER_SWEEP
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (TABLE, MODELS, OVERSHOOTING)
+    experiment.name: experiment
+    for experiment in (TABLE, MODELS, AGENTS, OVERSHOOTING, ONE_AGENT, PLANNER_SWEEP)
 }
 
 
@@ -42,4 +46,5 @@ def series_of(
     experiment = EXPERIMENTS[name]
     own = experiment.tasks if scale == "paper" else experiment.small_tasks
     chosen = tuple(dict.fromkeys(tasks)) or own
-    return Series(experiment, scale, chosen, seeds or SEEDS[scale], directory, device)
+    count = seeds or experiment.seeds or SEEDS[scale]
+    return Series(experiment, scale, chosen, count, directory, device)

@@ -19,7 +19,6 @@ from planet_torch.plots import COLOURS, GREY
 from planet_torch.published import CURVES
 from planet_torch.statistics import Estimate, estimate, interquartile_mean
 
-NOTE = "lines: means over seeds; dotted: interquartile means; bands: 95% intervals"
 DOTS = ("D", "s", "^", "v", "P", "X")
 
 
@@ -47,7 +46,7 @@ def draw(series: Series, path: Path) -> Path:
     height = -(-len(panels) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.4 * height), layout="constrained")
     figure.suptitle(f"{series.experiment.about} ({series.scale})", fontsize="medium")
-    figure.supxlabel(NOTE, fontsize="x-small", color=GREY)
+    figure.supxlabel(series.experiment.note, fontsize="x-small", color=GREY)
     grid = [*figure.subplots(height, columns, squeeze=False).flat]
     for axes, (panel, task) in zip(grid, panels, strict=False):
         panel(axes, series, task)

@@ -1,8 +1,8 @@
 """How far the models of an experiment see ahead, all of them in the same episodes.
 
 Each agent leads to frames of its own, and errors in these could not be compared. So
-every model foresees an episode by each of the agents that are compared, its own and the
-others', from the same first states.
+every model foresees ten episodes by each of the agents that are compared, its own and
+the others', from the same first states.
 """
 
 from __future__ import annotations
@@ -55,16 +55,20 @@ def kept(path: Path, entries: Mapping[str, Entry], task: str) -> dict[str, list[
     scores = {name: final([entry], task).item() for name, entry in entries.items()}
     content = json.loads(path.read_text()) if path.exists() else {}
     if content.get("scores") != scores:
-        content = {"scores": scores, "errors": measured(entries)}
+        content = {"scores": scores, "errors": measured(entries, task)}
         write_atomically(path, json.dumps(content).encode())
     return dict(content["errors"])
 
 
-def measured(entries: Mapping[str, Entry]) -> dict[str, list[float]]:
+def measured(entries: Mapping[str, Entry], task: str) -> dict[str, list[float]]:
     """The errors of each model in the episodes of all the agents."""
     runs = {name: Run.open(entry.directory) for name, entry in entries.items()}
     with progress_of("foresee") as on_decision:
-        episodes = [run.evaluate(1, 0, on_decision)[0] for run in runs.values()]
+        episodes = [
+            episode
+            for run in runs.values()
+            for episode in run.evaluate(10, 0, on_decision, task)
+        ]
     seen = {name: foreseen(run, episodes) for name, run in runs.items()}
     by_distance = {name: s.error_per_distance.tolist() for name, s in seen.items()}
     still = next(iter(seen.values())).standstill_per_distance.tolist()

@@ -6,12 +6,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from planet_torch.config import Config
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.files import write_atomically
-from planet_torch.metrics import Progress
+from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.progress import terminal_progress
 from planet_torch.run import Run
+from planet_torch.signals import StopSignals
+from planet_torch.simulated import plan_episodes
 from planet_torch.trainer import train
 
 Say = Callable[[str], None]
@@ -61,7 +65,32 @@ def watched(entry: Entry) -> Progress:
     return terminal_progress(str(entry), entry.config.train.episodes)
 
 
-METHODS = {"train": lambda run, progress: train(run, progress=progress)}
+def learn(run: Run, progress: Progress) -> None:
+    """Train an agent, from where it is."""
+    train(run, progress=progress)
+
+
+def plan(run: Run, progress: Progress) -> None:
+    """Plan with the true simulator; what was stopped begins anew, since it is short."""
+    run.metrics.unlink(missing_ok=True)
+    count = run.config.train.evaluation_episodes
+    with Reporter(run.metrics, progress=progress) as reporter, StopSignals() as stop:
+        planned = plan_episodes(
+            run.config, count, on_decision=lambda returns: stop.check()
+        )
+        episodes = list(planned)
+        returns = [one.episode.score for one in episodes]
+        seconds = float(np.mean([one.seconds for one in episodes]))
+        score = float(np.mean(returns))
+        reporter.log(
+            "evaluate",
+            {"score": score, "returns": returns, "seconds_per_decision": seconds},
+            Counters(episodes=count),
+            run.config.task,
+        )
+
+
+METHODS = {"train": learn, "plan": plan}
 
 
 def opened(entry: Entry) -> Run | None:

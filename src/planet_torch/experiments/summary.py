@@ -25,6 +25,7 @@ def curve(entry: Entry, task: str) -> dict[int, float]:
     return {
         record.counters.episodes // len(entry.tasks): record.scalars["score"]
         for record in records
+        if record.task in (task, "")  # runs of one task did not always name it
     }
 
 
