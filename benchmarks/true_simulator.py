@@ -26,12 +26,11 @@ SETTINGS = [
     "dmc/reacher-easy --planner.horizon 12",
     "dmc/cartpole-swingup --planner.horizon 20",
     "dmc/cheetah-run --planner.horizon 12",
-    f"dmc/finger-spin --planner.horizon 24 {FEW}",
     f"dmc/cartpole-balance --planner.horizon 12 --planner.sigma 0.5 {MORE}",
     f"dmc/ball_in_cup-catch --planner.horizon 12 {FEW}",
     f"dmc/walker-walk --planner.horizon 15 {FEW}",
-    "dmc/cartpole-swingup --planner.horizon 12",
     "dmc/finger-spin --planner.horizon 24",
+    "dmc/cartpole-swingup --planner.horizon 12",
     "dmc/walker-walk --planner.horizon 20",
 ]
 COLUMNS = [

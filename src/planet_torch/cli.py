@@ -63,7 +63,7 @@ def _dispatch(words: Sequence[str]) -> int:
 def _help() -> str:
     """What there is."""
     firsts = {name: (c.__doc__ or "").splitlines()[0] for name, c in COMMANDS.items()}
-    commands = "\n".join(f"  {name:<10}{first}" for name, first in firsts.items())
+    commands = "\n".join(f"  {name:<12}{first}" for name, first in firsts.items())
     return (
         "usage: planet COMMAND ...\n\n"
         "PlaNet: learn latent dynamics from pixels, and plan in them.\n\n"

@@ -14,7 +14,7 @@ from planet_torch.ranges import Count, Options, Whole
 
 @dataclass(frozen=True)
 class Benchmark(Options):
-    """Time environment, replay, updates and decisions, of several configs in turns."""
+    """Time environment, replay, updates and decisions, configs in turns."""
 
     task: Annotated[Positional[str], arg(metavar="TASK")] = "dmc/cartpole-swingup"
     """Whose environment, pictures and actions."""
