@@ -35,6 +35,8 @@ def test_the_preset_paper_is_the_paper():
         "env.camera": 0,
         "env.action_repeat": None,
         "env.observation": "pixels",
+        "env.isolate": False,
+        "env.step_seconds": 60,
         "model.dynamics": "rssm",
         "model.stochastic_size": 30,
         "model.belief_size": 200,

@@ -11,6 +11,7 @@ import torch
 import planet_torch.trainer
 import toys
 from planet_torch import build, build_model, config
+from planet_torch.envs import EnvError
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
@@ -272,6 +273,7 @@ ON_PLANNERS = {
 }
 NO_EFFECT = {
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
+    *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),
     *("train.threads", "train.device"),  # where and how fast it is learned
 }
@@ -350,7 +352,7 @@ def test_an_environment_that_fails_leaves_a_run_to_go_on_with(
     trained, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(toys, "integrator", Broken)
-    with pytest.raises(OSError, match="the simulator died"):
+    with pytest.raises(EnvError, match="OSError: the simulator died"):
         train(tmp_path / "run")
     monkeypatch.setattr(toys, "integrator", toys.Integrator)
     run = Run.open(tmp_path / "run")

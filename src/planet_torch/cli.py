@@ -17,6 +17,7 @@ from planet_torch.commands import COMMANDS, Command
 from planet_torch.commands.train import Train
 from planet_torch.commands.types import FromWords
 from planet_torch.config import option_names, unknown
+from planet_torch.envs import EnvError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, ImportError, OSError, FloatingPointError) as error:
+    except Exception as error:
         if "--debug" in given:
             raise
         usage = (ValueError, ImportError, FileNotFoundError, FileExistsError)
-        return _fail(error, 2 if isinstance(error, usage) else 1)
+        return _fail(_told(error), 2 if isinstance(error, usage) else 1)
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -122,6 +123,14 @@ def _unboxed(text: str) -> str:
     said = " ".join(lines[: ends[0]] if ends else lines)
     # Our own errors name the option already.
     return re.sub(r"^Error parsing (--)?(\w+): (?=\2\.)", "", said)
+
+
+def _told(error: Exception) -> str:
+    """What an error says; with its name where it was not made to be read."""
+    ours = ValueError, ImportError, OSError, FloatingPointError, EnvError
+    if isinstance(error, ours):
+        return str(error)
+    return f"{type(error).__name__}: {error}; --debug shows where it comes from"
 
 
 def _fail(error: object, status: int) -> int:

@@ -54,6 +54,10 @@ class EnvConfig(Options):
     """Environment steps a decision; None is the task's own, as in the paper."""
     observation: Literal["pixels", "state"] = "pixels"
     """state gives the task's own vector in place of pictures."""
+    isolate: bool = False
+    """A process of its own for each environment, restarted if it dies or hangs."""
+    step_seconds: Positive = 60.0
+    """Seconds for a decision, after which an isolated environment counts as hung."""
 
 
 @dataclass(frozen=True)

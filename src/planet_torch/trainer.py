@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import deepcopy
@@ -17,6 +19,7 @@ from torch import nn
 from planet_torch import build, build_model, checkpoint
 from planet_torch.agent import Agent, RandomAgent
 from planet_torch.chunk import Episode
+from planet_torch.envs.checked import EnvError, check_length
 from planet_torch.files import file_name
 from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.objectives import objective
@@ -27,6 +30,8 @@ from planet_torch.run import Run
 from planet_torch.signals import Stopped, StopSignals
 from planet_torch.sinks import SINKS
 from planet_torch.video import save_episode
+
+RESTARTS = 3  # of isolated environments, in a row
 
 
 def train(
@@ -41,6 +46,7 @@ def train(
 
     Raises:
         Stopped: if SIGINT or SIGTERM asked for it; the run is saved.
+        EnvError: if an environment fails; the run is saved.
         FloatingPointError: if the gradient is no longer finite.
         ImportError: if a sink is not installed.
     """
@@ -184,10 +190,8 @@ class Trainer:
     def collect_episode(self, kind: str, task: str, agent: Agent) -> None:
         """Add one episode to the replay."""
         envs = self.envs[task]
-        with self.undone_if_stopped():
-            self.reporter.phase(kind, build.decisions(envs), "decisions")
-            seeds = self.episode_seeds("environment", 1)
-            (episode,) = run_episodes(envs, agent, seeds, self.on_decision)
+        (episode,) = self.run_episodes(kind, envs, agent, "environment")
+        check_length(task, len(episode), episode.terminated, self.config.train.chunk)
         self.replay.add(episode)
         (steps,) = envs.get_attr("environment_steps")
         self.counters = replace(
@@ -210,7 +214,7 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Run episodes without exploration noise; nothing ever learns from them."""
-        with self.undone_if_stopped():
+        with self.undone_unless_finished():
             evaluations = {task: self.evaluation_of(task) for task in self.tasks}
         for task, episodes in evaluations.items():
             self.report(task, episodes)
@@ -219,10 +223,45 @@ class Trainer:
         """New episodes of a task, by the agent as it is now."""
         count, stream = self.config.train.evaluation_episodes, self.streams["test"]
         agent = build.agent(self.config, self.spaces, self.average, stream)
-        seeds = self.episode_seeds("test_environment", count)
         with closing(self.environments(task, count)) as envs:
-            self.reporter.phase("evaluate", build.decisions(envs), "decisions")
-            return run_episodes(envs, agent, seeds, self.on_decision)
+            return self.run_episodes("evaluate", envs, agent, "test_environment")
+
+    def run_episodes(
+        self, phase: str, envs: SyncVectorEnv, agent: Agent, stream: str
+    ) -> list[Episode]:
+        """Run an episode in each environment, and again where an isolated one fails.
+
+        The first time again it has the same seed, so that an accident leaves no trace
+        in the run; after that others, since some seed may always fail.
+
+        Raises:
+            EnvError: if one fails that is not isolated, or again and again.
+        """
+        decisions = build.decisions(envs)
+        for faults in itertools.count():
+            try:
+                with self.undone_unless_finished():
+                    self.reporter.phase(phase, decisions, "decisions")
+                    for _ in range(max(faults, 1)):
+                        seeds = self.episode_seeds(stream, envs.num_envs)
+                    return run_episodes(envs, agent, seeds, self.on_decision)
+            except EnvError as fault:
+                self.signals.check()
+                self.restart(fault, faults + 1)
+        raise AssertionError
+
+    def restart(self, fault: EnvError, count: int) -> None:
+        """Report a fault after which the episode is begun again, or give up."""
+        if not self.config.env.isolate:
+            raise fault
+        if count > RESTARTS:
+            raise EnvError(f"{fault} ({count} times in a row)") from fault
+        warnings.warn(
+            f"{fault}. Its episode is dropped and begun again, {count} of at most "
+            f"{RESTARTS} times",
+            stacklevel=2,
+        )
+        self.reporter.log("fault", {"in a row": count}, self.counters)
 
     def report(self, task: str, evaluation: list[Episode]) -> None:
         """Log the returns of an evaluation, and keep its first episode as a video."""
@@ -287,7 +326,7 @@ class Trainer:
         with self.signals:
             try:
                 yield
-            except Stopped:
+            except (Stopped, EnvError):
                 self.save()
                 raise
 
@@ -297,12 +336,12 @@ class Trainer:
         self.signals.check()
 
     @contextmanager
-    def undone_if_stopped(self) -> Iterator[None]:
-        """Forget an unfinished episode, so that a resumed run begins it again."""
+    def undone_unless_finished(self) -> Iterator[None]:
+        """Forget an unfinished episode, so that it can be begun again."""
         before = {name: s.get_state() for name, s in self.streams.items()}
         try:
             yield
-        except Stopped:
+        except (Stopped, EnvError):
             for name, stream in self.streams.items():
                 stream.set_state(before[name])
             raise

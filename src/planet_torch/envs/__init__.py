@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import gymnasium
 
+from planet_torch.envs.checked import Checked, EnvError
 from planet_torch.envs.dm_control import EPISODE_STEPS, DmControl, Task, suite_tasks
+from planet_torch.envs.isolate import Isolated
 from planet_torch.envs.wrappers import (
     Env,
     FlatState,
@@ -19,7 +22,7 @@ from planet_torch.envs.wrappers import (
     UnitActions,
 )
 
-__all__ = ["PaddedActions", "Task", "make", "tasks"]
+__all__ = ["EnvError", "PaddedActions", "Task", "make", "tasks"]
 
 RENDERERS = ("raycast", "gl")
 OBSERVATIONS = ("pixels", "state")
@@ -40,11 +43,14 @@ def make(
     observation: str = "pixels",
     time_limit: int = EPISODE_STEPS,
     action_size: int | None = None,
+    isolate: bool = False,
+    step_seconds: float = 60.0,
 ) -> Env:
     """Make an environment with actions in [-1, 1] and pixels or a vector to observe.
 
     Observations are uint8 (image_size, image_size, 3), or float32 (n,). Rewards are
     summed over the action repeat. A seed given to ``reset`` determines the episode.
+    What goes wrong in it is an ``EnvError``, which says where.
 
     Args:
         name: ``dmc/<domain>-<task>`` of the DeepMind Control Suite, ``gym/<id>`` of
@@ -58,6 +64,8 @@ def make(
         time_limit: control steps after which an episode is truncated.
         action_size: pads the actions to this size, so that one agent can act in several
             tasks; by default they are as many as the task needs.
+        isolate: put it into a process of its own; see ``Isolated``.
+        step_seconds: that a decision may take there.
 
     Raises:
         ValueError: for an unknown name or option.
@@ -68,6 +76,31 @@ def make(
     default = _default_repeat(name)
     repeat = default if action_repeat is None else action_repeat
     _expect_positive(image_size=image_size, action_repeat=repeat, time_limit=time_limit)
+    made = partial(
+        _made,
+        name,
+        image_size,
+        renderer,
+        camera,
+        repeat,
+        observation,
+        time_limit,
+        action_size,
+    )
+    return Isolated(made, name, step_seconds) if isolate else made()
+
+
+def _made(
+    name: str,
+    image_size: int,
+    renderer: str,
+    camera: int | str,
+    repeat: int,
+    observation: str,
+    time_limit: int,
+    action_size: int | None,
+) -> Env:
+    """The environment, with all that is wrapped around it."""
     source, _, rest = name.partition("/")
     if source == "dmc":
         domain, _, task = rest.partition("-")
@@ -79,7 +112,8 @@ def make(
         env = _registered(rest, mode) if source == "gym" else _own(name)
     env = RepeatActions(UnitActions(env), repeat, time_limit)
     env = Pixels(env, image_size) if observation == "pixels" else FlatState(env)
-    return env if action_size is None else PaddedActions(env, action_size)
+    env = env if action_size is None else PaddedActions(env, action_size)
+    return Checked(env, name)
 
 
 def _default_repeat(name: str) -> int:
@@ -106,7 +140,10 @@ def _own(name: str) -> Env:
         _expect("task", name, [task.name for task in tasks()])
     place = importlib.import_module(module)
     _expect(f"factory in {module}", factory, dir(place))
-    env = getattr(place, factory)()
+    try:
+        env = getattr(place, factory)()
+    except Exception as error:
+        raise EnvError(f"{name} raised {type(error).__name__}: {error}") from error
     if not isinstance(env, gymnasium.Env):
         raise ValueError(f"{name} returned {env!r}, which is not a gymnasium.Env")
     return env

@@ -138,7 +138,13 @@ class Pixels(gymnasium.ObservationWrapper[Any, Any, Any], RecordConstructorArgs)
     def observation(self, observation: Any) -> UInt8[np.ndarray, "size size 3"]:
         """The picture in place of the observation."""
         del observation
-        return resized(np.asarray(self.env.render()), self.size)
+        image = np.asarray(self.env.render())
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"render() gave {image.dtype} {image.shape}, not uint8 "
+                "(height, width, 3)"
+            )
+        return resized(image, self.size)
 
 
 def resized(
