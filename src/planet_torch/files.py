@@ -48,6 +48,15 @@ def write_atomically(
     return path
 
 
+def in_bytes(count: int | float) -> str:
+    """A number of bytes to read: 1.5 GB is 1,500,000,000 of them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
 def _sync(path: Path) -> None:
     """Wait until the file or directory is on the disk."""
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

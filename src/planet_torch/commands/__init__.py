@@ -7,6 +7,7 @@ call of the command that needs it.
 from typing import Protocol, runtime_checkable
 
 from planet_torch.commands.benchmark import Benchmark
+from planet_torch.commands.doctor import Doctor
 from planet_torch.commands.evaluate import Evaluate
 from planet_torch.commands.experiment import Experiment
 from planet_torch.commands.list import List
@@ -31,4 +32,5 @@ COMMANDS: dict[str, type[Command]] = {
     "experiment": Experiment,
     "list": List,
     "benchmark": Benchmark,
+    "doctor": Doctor,
 }
