@@ -43,10 +43,9 @@ LAYERS = [
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["run", "simulated"],
-    [
-        *("baselines.*", "benchmark.*", "cluster", "doctor"),
-        *("listing", "report", "trainer"),
-    ],
+    ["baselines.*", "benchmark.*", "cluster", "doctor", "listing", "trainer"],
+    ["estimate"],
+    ["report"],
     ["experiments.*"],
     ["commands.*"],
     ["commands"],

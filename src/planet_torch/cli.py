@@ -14,7 +14,7 @@ import tyro
 
 from planet_torch import __version__
 from planet_torch.commands import COMMANDS, Command
-from planet_torch.commands.train import Train
+from planet_torch.commands.options import RunOptions
 from planet_torch.commands.types import FromWords
 from planet_torch.config import option_names, unknown
 from planet_torch.envs import EnvError
@@ -82,6 +82,8 @@ def parse(name: str, words: Sequence[str]) -> Command:
         SystemExit: after printing the help that was asked for.
     """
     kind = COMMANDS[name]
+    # Options of a config have a value each; switches are for the others.
+    valued = (tyro.conf.FlagConversionOff,) if issubclass(kind, RunOptions) else ()
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -92,8 +94,7 @@ def parse(name: str, words: Sequence[str]) -> Command:
                 default=_default(kind, words),
                 return_unknown_args=True,
                 use_underscores=True,
-                # Options of a config have a value each; switches are for the others.
-                config=(tyro.conf.FlagConversionOff,) if kind is Train else (),
+                config=valued,
             )
     except SystemExit as end:
         if not end.code:

@@ -54,7 +54,7 @@ def in_bytes(count: int | float) -> str:
         if count < 999.5:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:,.3g} TB"
+    return f"{count:,.0f} TB"
 
 
 def _sync(path: Path) -> None:

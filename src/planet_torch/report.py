@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from planet_torch.estimate import Disk
+from planet_torch.files import in_bytes
 from planet_torch.metrics import read_metrics
 from planet_torch.plots import learning_curve
 from planet_torch.prediction import Prediction
@@ -58,6 +62,20 @@ def score_lines(returns: Mapping[str, Sequence[float]]) -> list[str]:
 def mean_score(returns: Mapping[str, Sequence[float]]) -> float:
     """The mean score of all tasks, each of which counts alike."""
     return float(np.mean([np.mean(part) for part in returns.values()]))
+
+
+def disk_in_words(disk: Disk, directory: Path) -> tuple[str, bool]:
+    """What a run will need where it goes, and whether there is so much room."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    fits = disk.total < free
+    text = (
+        f"disk        {in_bytes(disk.total)}: {in_bytes(disk.episodes)} episodes, "
+        f"{in_bytes(disk.checkpoints)} checkpoints; {in_bytes(free)} free in {place}"
+    )
+    return text if fits else f"{text}, which is NOT ENOUGH", fits
 
 
 def in_words(returns: Sequence[float]) -> str:

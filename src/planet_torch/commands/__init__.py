@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from planet_torch.commands.benchmark import Benchmark
 from planet_torch.commands.doctor import Doctor
+from planet_torch.commands.estimate import Estimate
 from planet_torch.commands.evaluate import Evaluate
 from planet_torch.commands.experiment import Experiment
 from planet_torch.commands.list import List
@@ -33,4 +34,5 @@ COMMANDS: dict[str, type[Command]] = {
     "list": List,
     "benchmark": Benchmark,
     "doctor": Doctor,
+    "estimate": Estimate,
 }

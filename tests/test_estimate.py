@@ -1,0 +1,148 @@
+"""What a run will take, said before it begins."""
+
+import dataclasses
+import re
+import shutil
+import tempfile
+from collections import namedtuple
+
+import pytest
+
+from planet_torch import build, estimate
+from planet_torch.build import Spaces
+from planet_torch.cli import main
+from planet_torch.estimate import Costs, Disk, disk, hours, measure
+from planet_torch.files import in_bytes
+from planet_torch.metrics import Reporter
+from planet_torch.presets import PRESETS
+from planet_torch.report import disk_in_words
+from planet_torch.run import Run
+from planet_torch.trainer import Trainer
+
+DEBUG = PRESETS["debug"]
+CONFIG = dataclasses.replace(
+    DEBUG,
+    task="toys:integrator",
+    train=dataclasses.replace(DEBUG.train, chunk=6, evaluation_episodes=1),
+)
+WORDS = ["toys:integrator", "--preset", "debug", "--train.chunk", "6"]
+
+
+def test_the_disk_is_what_a_run_then_takes(tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        trainer.train()
+    expected = estimate._disk(CONFIG, trainer.spaces, [12], trainer.world_model)
+    episodes = sum(path.stat().st_size for path in run.episodes.iterdir())
+    assert episodes == pytest.approx(expected.episodes, rel=0.1)
+    # Here the names of the parts weigh as much as their numbers.
+    kept = sum(path.stat().st_size for path in run.checkpoints.iterdir())
+    assert 0.5 * expected.checkpoints < kept < 2 * expected.checkpoints
+
+
+def test_the_disk_of_the_paper_is_counted_by_hand():
+    """1,000 episodes of 125 decisions, 64 x 64 x 3 bytes, one action, one reward."""
+    config = dataclasses.replace(PRESETS["paper"], task="dmc/cartpole-swingup")
+    spaces = Spaces((64, 64, 3), 1)
+    model = build.world_model(config, spaces)
+    found = estimate._disk(config, spaces, [125], model)
+    assert found.episodes == 1000 * 126 * (64 * 64 * 3 + 4 + 4)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert found.checkpoints == 3 * 3 * 4 * count
+
+
+def test_vectors_are_floats():
+    state = dataclasses.replace(CONFIG.env, observation="state")
+    found = disk(dataclasses.replace(CONFIG, env=state))
+    assert found.episodes == 4 * 1001 * (4 + 4 + 4)
+
+
+def test_the_hours_are_counted_by_hand():
+    """36 episodes after 4 seed episodes; two decisions each; an evaluation every 10."""
+    config = dataclasses.replace(
+        CONFIG,
+        train=dataclasses.replace(
+            CONFIG.train,
+            episodes=40,
+            seed_episodes=4,
+            updates=5,
+            evaluate_every=10,
+            checkpoint_every=9,
+        ),
+    )
+    costs = Costs(3600.0, 1800.0, 360.0, 720.0, 900.0, memory=0, gpu_memory=0)
+    assert hours(config, costs, decisions=[2]) == pytest.approx(
+        {
+            "seed episodes": 4 * 2 * 1,
+            "fitting": 36 * 5 * 0.5,
+            "collecting": 36 * 2 * 0.1,
+            "evaluating": 4 * 2 * 0.2,
+            "saving": 4 * 0.25,
+        }
+    )
+
+
+def test_a_measurement_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    costs = measure(CONFIG, seconds=0.01)
+    parts = (costs.random, costs.update, costs.decision, costs.evaluation)
+    assert min(*parts, costs.checkpoint) > 0
+    assert costs.update > costs.random  # of all, these are the furthest apart
+    assert 5e7 < costs.memory < 1e11
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_hours_memory_and_disk(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["estimate", *WORDS, "--seconds", "0.01"]) == 0
+    said = capsys.readouterr().out
+    for line in (
+        "run         4 episodes of at most 1,000 decisions",
+        r"measured    [\d.]+ ms an update, [\d.]+ ms a planned decision, ",
+        r"hours       [\d.e-]+: [\d.e-]+ seed episodes, [\d.e-]+ fitting, ",
+        r"memory      [\d.]+ [MG]B$",
+        r"disk        [\d.]+ MB: [\d.]+ MB episodes, ",
+    ):
+        assert re.search(f"^{line}", said, re.M), line
+    assert list(tmp_path.iterdir()) == []
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_too_little_room_is_said_and_is_the_exit_status(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(9, 8, 1000))
+    words = ["--seconds", "0.01", "--run", str(tmp_path / "run")]
+    assert main(["estimate", *WORDS, *words]) == 1
+    assert f"1 kB free in {tmp_path}, which is NOT ENOUGH" in capsys.readouterr().out
+
+
+def test_room_that_is_just_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(9, 8, 1000))
+    assert disk_in_words(Disk(900, 99), tmp_path)[1]
+    assert not disk_in_words(Disk(900, 100), tmp_path)[1]
+
+
+def test_each_task_has_its_episodes():
+    """And its updates: twice as much of everything but the checkpoints."""
+    costs = Costs(1.0, 1.0, 1.0, 1.0, 0.0, memory=0, gpu_memory=0)
+    one, two = hours(CONFIG, costs, [9]), hours(CONFIG, costs, [9, 9])
+    assert two == {part: 2 * value for part, value in one.items()}
+    both = dataclasses.replace(CONFIG, task="toys:integrator,toys:poison")
+    assert disk(both).episodes == 2 * disk(CONFIG).episodes
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_600, "1 MB"),
+        (1.5e9, "1.5 GB"),
+        (2.5e15, "2,500 TB"),
+    ],
+)
+def test_bytes_are_said_in_three_digits(count, text):
+    assert in_bytes(count) == text
