@@ -271,39 +271,6 @@ def test_a_run_is_named_after_its_task_preset_and_seed(task, name):
     assert str(train.directory) == f"runs/{name}"
 
 
-def bad_values():
-    """An option of training and a value that it cannot have, for each option."""
-    hints = dict(zip(config.option_names(Config), leaf_hints(Config), strict=True))
-    for name, hint in hints.items():
-        kinds = {hint, *get_args(hint)}
-        if name == "task":
-            continue
-        if kinds & {str} and name != "train.device":
-            raise AssertionError(name)
-        if str not in kinds:
-            yield name, "banana"
-        if kinds & {int, float}:
-            yield name, "-1"
-        if float in kinds:
-            yield from ((name, "nan"), (name, "inf"))
-        elif int in kinds:
-            yield name, "2.5"
-
-
-def leaf_hints(kind):
-    for hint in get_type_hints(kind).values():
-        yield from leaf_hints(hint) if dataclasses.is_dataclass(hint) else [hint]
-
-
-@pytest.mark.parametrize(("option", "value"), list(bad_values()))
-def test_a_bad_value_is_refused(option, value, capsys, tmp_path):
-    words = ("train", *DEBUG, "--run", tmp_path / "run", f"--{option}", value)
-    line = refused(capsys, *words)
-    assert option in line
-    assert value.rstrip("0.") in line
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize("option", config.option_names(Config)[1:])
 def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
     line = refused(capsys, "train", "toys:integrator", f"--{option}x", "3")

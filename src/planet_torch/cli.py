@@ -18,6 +18,10 @@ from planet_torch.commands.options import RunOptions
 from planet_torch.commands.types import FromWords
 from planet_torch.config import option_names, unknown
 from planet_torch.envs import EnvError
+from planet_torch.signals import Terminated, terminable
+
+# What a path raises that cannot be meant.
+PATHS = FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,20 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where package.module:factory is looked for
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), terminable():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             status = _dispatch([word for word in given if word != "--debug"])
         sys.stdout.flush()  # so that a closed pipe shows here, and not while exiting
         return status
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Terminated:
+        return _fail("terminated", 143)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
         if "--debug" in given:
             raise
-        usage = (ValueError, ImportError, FileNotFoundError, FileExistsError)
+        usage = (ValueError, ImportError, *PATHS)
         return _fail(_told(error), 2 if isinstance(error, usage) else 1)
 
 

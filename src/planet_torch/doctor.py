@@ -18,7 +18,7 @@ from tempfile import NamedTemporaryFile
 from textwrap import dedent
 from typing import Literal
 
-from planet_torch.files import in_bytes
+from planet_torch.files import in_bytes, nearest
 
 Part = Literal[
     "torch",
@@ -169,10 +169,8 @@ def examine(directory: Path, seconds: float = 120.0) -> list[Finding]:
 
 def disk(directory: Path) -> Finding:
     """How much room there is where runs go, and how fast it is written to."""
-    place = directory.absolute()
-    while not place.exists():
-        place = place.parent
     try:
+        place = nearest(directory)
         free = shutil.disk_usage(place).free
         with NamedTemporaryFile(dir=place, prefix=".planet-doctor-") as file:
             start = time.perf_counter()

@@ -48,6 +48,20 @@ def write_atomically(
     return path
 
 
+def nearest(directory: Path) -> Path:
+    """The directory, or what of its path is there already.
+
+    Raises:
+        NotADirectoryError: if that is a file.
+    """
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(f"{place} is a file; choose another directory")
+    return place
+
+
 def in_bytes(count: int | float) -> str:
     """A number of bytes to read: 1.5 GB is 1,500,000,000 of them."""
     for unit in ("B", "kB", "MB", "GB"):

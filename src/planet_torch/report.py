@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from planet_torch.estimate import Disk
-from planet_torch.files import in_bytes
+from planet_torch.files import in_bytes, nearest
 from planet_torch.metrics import read_metrics
 from planet_torch.plots import learning_curve
 from planet_torch.prediction import Prediction
@@ -66,9 +66,7 @@ def mean_score(returns: Mapping[str, Sequence[float]]) -> float:
 
 def disk_in_words(disk: Disk, directory: Path) -> tuple[str, bool]:
     """What a run will need where it goes, and whether there is so much room."""
-    place = directory.absolute()
-    while not place.exists():
-        place = place.parent
+    place = nearest(directory)
     free = shutil.disk_usage(place).free
     fits = disk.total < free
     text = (

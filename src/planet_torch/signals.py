@@ -3,7 +3,34 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+
+class Terminated(BaseException):
+    """SIGTERM came, as KeyboardInterrupt says of SIGINT."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While this is entered, SIGTERM raises ``Terminated``, so that all is tidied up.
+
+    Outside of the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 class Stopped(Exception):  # noqa: N818 - not an error

@@ -113,6 +113,7 @@ class Trainer:
                 self.evaluate_when_due()
                 self.save_when_due()
             self.save()
+            self.signals.check()
 
     @property
     def rounds(self) -> int:

@@ -22,10 +22,11 @@ class Estimate(RunOptions, Options):
     def __call__(self) -> int:
         """Estimate."""
         from planet_torch.estimate import decisions_of, disk, hours, measure
-        from planet_torch.files import in_bytes
+        from planet_torch.files import in_bytes, nearest
         from planet_torch.report import disk_in_words
 
         config = self.config
+        nearest(self.directory)  # before the measurement, which takes a while
         costs, decisions = measure(config, self.seconds), decisions_of(config)
         parts = hours(config, costs, decisions)
         tasks = f", each of {len(decisions)} tasks" * (len(decisions) > 1)
