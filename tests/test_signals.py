@@ -56,7 +56,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
         while not (tmp_path / "r" / "metrics.jsonl").exists():
             time.sleep(0.05)
         time.sleep(1)
-        while process.poll() is None:
+        for _ in range(2):
             process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
         said = process.stderr.read()
