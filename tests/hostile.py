@@ -65,6 +65,7 @@ def fail(env, *result):
 
 
 def hang(env, *result):
+    Path(os.environ.get("HOSTILE_MEMORY", os.devnull)).touch()
     time.sleep(1000)
 
 

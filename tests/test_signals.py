@@ -47,15 +47,16 @@ def test_a_signal_anywhere_loses_nothing(uncut, tmp_path, place, calls, number):
     assert digest(run) == uncut
 
 
-def test_a_second_signal_does_not_wait(tmp_path):
-    """The first waits for the end of the episode, which never comes."""
+def test_a_second_signal_does_not_wait(tmp_path, monkeypatch):
+    """The first waits for the end of the decision, which never comes."""
+    monkeypatch.setenv("HOSTILE_MEMORY", str(tmp_path / "hangs"))
     words = [sys.executable, "-m", "planet_torch", "train", "hostile:hangs"]
     options = ["--preset", "debug", "--train.chunk", "6", "--run", str(tmp_path / "r")]
     process = subprocess.Popen([*words, *options], stderr=subprocess.PIPE, text=True)
     with process:
-        while not (tmp_path / "r" / "metrics.jsonl").exists():
+        while not (tmp_path / "hangs").exists():
+            assert process.poll() is None
             time.sleep(0.05)
-        time.sleep(1)
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
             time.sleep(0.5)

@@ -24,6 +24,7 @@ def soak(monkeypatch):
     return module
 
 
+@pytest.mark.timeout(600)
 def test_a_run_does_not_grow(soak, tmp_path, capsys):
     table, picture = tmp_path / "soak.csv", tmp_path / "soak.png"
     words = ["--episodes", "40", "--csv", str(table), "--plot", str(picture)]
