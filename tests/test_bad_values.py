@@ -18,11 +18,15 @@ TEXTS = {  # options that are words of the user's own
     "run": "a_file/run",
     "out": "a_file/out",
     "device": "abacus",
+    "configs": "paperr",
+    "source": "nowhere",
+    "only": "nothing",
     "train.device": "abacus",
 }
 ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
-    ("predict", "out"),  # which needs a run: below
+    ("predict", "out"),  # which needs a run
+    ("benchmark", "source"),  # one line, but it leaves a process to collect
 }
 FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
 TINY = ["--preset", "debug", "--train.chunk", "6"]
