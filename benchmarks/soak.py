@@ -72,7 +72,7 @@ class Watch(Silent):
 
     def write(self, record: Record) -> None:
         """Take a row."""
-        if record.kind == "collect":
+        if record.kind in ("seed", "collect"):
             seconds = round(time.monotonic() - self._start, 2)
             self.rows.append((record.counters.episodes, seconds, *looked()))
 

@@ -21,6 +21,8 @@ TEXTS = {  # options that are words of the user's own
     "configs": "paperr",
     "source": "nowhere",
     "only": "nothing",
+    "name": "nothing",
+    "tasks": "nowhere",
     "train.device": "abacus",
 }
 ELSEWHERE = {
@@ -28,7 +30,13 @@ ELSEWHERE = {
     ("predict", "out"),  # which needs a run
     ("benchmark", "source"),  # one line, but it leaves a process to collect
 }
+ELSEWHERE |= {("experiment", name) for name in ("tasks", "directory", "device")}
+POSITIONAL = {("experiment", "action"), ("experiment", "name")}
+POSITIONAL |= {(command, "directory") for command in ("evaluate", "predict")}
+POSITIONAL |= {(command, "task") for command in ("train", "estimate", "benchmark")}
 FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
+FIRST |= {"evaluate": ["nowhere"], "predict": ["nowhere"]}
+FIRST |= {"experiment": ["run", "nothing"]}
 TINY = ["--preset", "debug", "--train.chunk", "6"]
 
 
@@ -83,13 +91,11 @@ def test_a_bad_value_is_one_line(command, option, value, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").touch()
     words = [*FIRST.get(command, []), f"--{option}", value]
-    if option in ("task", "directory"):
-        words = [value]
-    elif "DIR" not in words and "directory" in dict(leaves(COMMANDS[command])):
-        words = ["nowhere", *words]
-    tiny = TINY if command in FIRST and option not in ("preset", "resume") else []
-    tiny = [] if option == "train.chunk" else tiny
-    assert main([command, *words[:1], *tiny, *words[1:]]) == 2
+    if (command, option) in POSITIONAL:
+        words = [*FIRST.get(command, [])[: option == "name"], value]
+    if command in ("train", "estimate") and option not in ("preset", "resume"):
+        words += [word for word in TINY if option != "train.chunk"]
+    assert main([command, *words]) == 2
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith("planet: error: ")

@@ -8,8 +8,8 @@ from collections import namedtuple
 
 import pytest
 
-from planet_torch import build, estimate
-from planet_torch.build import Spaces
+from planet_torch import build_model, estimate
+from planet_torch.build_model import Spaces
 from planet_torch.cli import main
 from planet_torch.estimate import Costs, Disk, disk, hours, measure
 from planet_torch.files import in_bytes
@@ -45,7 +45,7 @@ def test_the_disk_of_the_paper_is_counted_by_hand():
     """1,000 episodes of 125 decisions, 64 x 64 x 3 bytes, one action, one reward."""
     config = dataclasses.replace(PRESETS["paper"], task="dmc/cartpole-swingup")
     spaces = Spaces((64, 64, 3), 1)
-    model = build.world_model(config, spaces)
+    model = build_model.world_model(config, spaces)
     found = estimate._disk(config, spaces, [125], model)
     assert found.episodes == 1000 * 126 * (64 * 64 * 3 + 4 + 4)
     count = sum(parameter.numel() for parameter in model.parameters())

@@ -17,9 +17,9 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import nn
 
-from planet_torch import build
+from planet_torch import build, build_model
 from planet_torch.agent import Agent, RandomAgent
-from planet_torch.build import Spaces
+from planet_torch.build_model import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
 from planet_torch.metrics import Reporter
@@ -78,7 +78,7 @@ def disk(config: Config) -> Disk:
         ValueError: if what the config says cannot be built.
     """
     spaces = build.spaces(config)
-    model = build.world_model(config, spaces)
+    model = build_model.world_model(config, spaces)
     return _disk(config, spaces, decisions_of(config), model)
 
 
