@@ -9,8 +9,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from planet_torch.config import Options, Positive
 from planet_torch.doctor import Part, examine
+from planet_torch.ranges import Options, Positive
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planet_torch.commands.options import RunOptions
-from planet_torch.config import Options, Positive
+from planet_torch.ranges import Options, Positive
 
 
 @dataclass(frozen=True)
