@@ -15,12 +15,38 @@ def test_what_is_saved_is_loaded(tmp_path):
     torch.testing.assert_close(loaded["world_model"]["weight"], torch.arange(3.0))
 
 
+def test_values_come_back_as_they_were(tmp_path):
+    """Also their memory order, which the fused optimiser rests on."""
+    picture = torch.arange(24.0).reshape(2, 2, 3, 2)
+    content = {
+        "last": picture.contiguous(memory_format=torch.channels_last),
+        "turned": picture.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0),
+        "state": {0: {"step": torch.tensor(3.0)}, 1: {}},
+        "betas": (0.9, 0.999),
+        "list": [1, None, "a", 0.1, [torch.zeros(0, 3, dtype=torch.uint8)]],
+    }
+    loaded = checkpoint.load(checkpoint.save(tmp_path, 7, content))
+    assert loaded["betas"] == content["betas"]
+    assert loaded["state"].keys() == {0, 1}
+    assert loaded["list"][:4] == content["list"][:4]
+    pairs = [
+        (loaded["last"], content["last"]),
+        (loaded["turned"], content["turned"]),
+        (loaded["state"][0]["step"], content["state"][0]["step"]),
+        (loaded["list"][4][0], content["list"][4][0]),
+    ]
+    for back, was in pairs:
+        assert back.dtype == was.dtype
+        assert was.numel() == 0 or back.stride() == was.stride()
+        assert torch.equal(back, was)
+
+
 def test_the_newest_two_are_kept_in_order(tmp_path):
     for updates in (900, 1000, 20000):
         checkpoint.save(tmp_path, updates, CONTENT)
     assert [p.name for p in checkpoint.paths(tmp_path)] == [
-        "checkpoint-000001000.pt",
-        "checkpoint-000020000.pt",
+        "checkpoint-000001000.safetensors",
+        "checkpoint-000020000.safetensors",
     ]
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -38,10 +64,12 @@ class Evil:
         return print, ("executed",)
 
 
-def test_code_in_a_checkpoint_is_not_executed(tmp_path, capsys):
-    torch.save({"evil": Evil()}, tmp_path / "checkpoint-000000001.pt")
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_code_in_a_checkpoint_is_not_executed(tmp_path, capsys, suffix):
+    path = tmp_path / f"checkpoint-000000001.{suffix}"
+    torch.save({"evil": Evil()}, path)
     with pytest.raises(ValueError, match="is not a whole checkpoint"):
-        checkpoint.load(tmp_path / "checkpoint-000000001.pt")
+        checkpoint.load(path)
     assert capsys.readouterr().out == ""
 
 

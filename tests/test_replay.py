@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,7 +197,7 @@ def test_what_would_poison_the_replay_is_refused(tmp_path, episode, message):
 @pytest.mark.parametrize(
     "damage", ["cut", "longer", "empty", "renamed", "other format"]
 )
-def test_a_damaged_file_is_named_ignored_and_kept(tmp_path, damage):
+def test_a_damaged_file_is_named_and_set_aside(tmp_path, damage):
     replay = fill(tmp_path, (4, 5, 6))
     path = tmp_path / "episode-000001-00005.safetensors"
     content = path.read_bytes()
@@ -205,17 +206,92 @@ def test_a_damaged_file_is_named_ignored_and_kept(tmp_path, damage):
         "longer": content + b"x",
         "empty": b"",
         "renamed": (tmp_path / "episode-000000-00004.safetensors").read_bytes(),
-        "other format": content.replace(b'format\\": 1', b'format\\": 9'),
+        "other format": content.replace(b'format\\": 2', b'format\\": 9'),
     }[damage]
     assert torn != content
     path.write_bytes(torn)
-    with pytest.warns(UserWarning, match=path.name):
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
         replay = Replay(tmp_path)
-    assert path.read_bytes() == torn
+    assert not path.exists()
+    assert path.with_name(f"{path.name}.damaged-1").read_bytes() == torn
     assert [len(replay.read(index)) for index in range(len(replay))] == [4, 6]
     assert replay.add(make_episode(7)).name == "episode-000003-00007.safetensors"
-    with pytest.raises(ValueError, match=r"first 2 episodes.*only 1"):
-        replay.truncate(2)
+    replay.truncate(2)
+    assert list(replay.checksums) == [0]
+
+
+def test_without_any_episode_one_cannot_go_on(tmp_path):
+    with pytest.raises(ValueError, match=r"first 2 episodes.*none is there"):
+        Replay(tmp_path).truncate(2)
+
+
+def test_an_episode_of_another_run_is_set_aside(tmp_path):
+    """Whole, of the same kind, under the right name: only the record tells."""
+    recorded = fill(tmp_path / "mine", (4, 5, 6)).checksums
+    fill(tmp_path / "other", (7, 5), terminated=True)
+    name = "episode-000001-00005.safetensors"
+    (tmp_path / "other" / name).replace(tmp_path / "mine" / name)
+    assert len(Replay(tmp_path / "mine")) == 3
+    with pytest.warns(UserWarning, match=f"{name} is damaged .*run recorded"):
+        replay = Replay(tmp_path / "mine", recorded=recorded)
+    assert list(replay.checksums) == [0, 2]
+
+
+def test_an_episode_without_a_checksum_is_read(tmp_path):
+    """As the first version wrote them."""
+    written = make_episode(4)
+    arrays = {n: getattr(written, n) for n in ("observation", "action", "reward")}
+    header = {"episode": '{"format": 1, "terminated": false}'}
+    path = tmp_path / "episode-000000-00004.safetensors"
+    path.write_bytes(safetensors.numpy.save(arrays, header))
+    replay = Replay(tmp_path)
+    assert_same(replay.read(0), written)
+    assert replay.checksums == fill(tmp_path / "new", (4,)).checksums
+
+
+def test_a_file_spoilt_while_the_run_is_on_is_not_sampled(tmp_path):
+    replay = fill(tmp_path, (6,))
+    next(tmp_path.iterdir()).write_bytes(b"torn")
+    with pytest.raises(ValueError, match="spoilt while the run was on"):
+        draw(replay)
+
+
+@given(lengths, st.integers(1, 40))
+def test_the_newest_episodes_that_fit_are_sampled(rows, most):
+    with tempfile.TemporaryDirectory() as directory:
+        replay = Replay(directory, max_frames=most)
+        for number, count in enumerate(rows):
+            replay.add(make_episode(count, number))
+        kept = replay.checksums
+        assert len(kept) == len(replay)
+        assert replay.frames == sum(rows[number] for number in kept)
+        assert list(kept) == list(range(len(rows)))[-len(kept) :]
+        assert replay.frames <= most or len(kept) == 1
+        older = len(rows) - len(kept) - 1
+        assert older < 0 or replay.frames + rows[older] > most
+        drawn = draw(replay, batch=20, length=2).observation[:, 0, 0]
+        assert set(drawn.tolist()) <= set(kept)
+        assert Replay(directory, max_frames=most).checksums == kept
+
+
+@given(lengths, st.integers(1, 40), st.data())
+def test_what_may_be_gone_back_to_stays_on_the_disk(rows, most, data):
+    """After pruning, going back to a checkpoint gives what was sampled then."""
+    back = data.draw(st.integers(1, len(rows)))
+    with tempfile.TemporaryDirectory() as directory:
+        replay = Replay(directory, max_frames=most)
+        for number, count in enumerate(rows):
+            replay.add(make_episode(count, number))
+            if number + 1 == back:
+                sampled = replay.checksums
+        now = replay.checksums
+        replay.prune(back)
+        assert replay.checksums == now
+        present = {int(name.split("-")[1]) for name in names(Path(directory))}
+        assert present == sampled.keys() | now.keys() | {*range(back, len(rows))}
+        again = Replay(directory, max_frames=most)
+        again.truncate(back)
+        assert again.checksums == sampled
 
 
 def test_strangers_are_named_and_our_own_leftovers_are_not(tmp_path, recwarn):

@@ -1,16 +1,25 @@
-"""Checkpoints: weights, optimiser, counters, every random stream; whole or absent."""
+"""Checkpoints: weights, optimiser, counters, every random stream; whole or absent.
+
+A checkpoint is a sealed file: its tensors as they are, all else as JSON in its header.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import safe_open
 
 from planet_torch.files import write_atomically
+from planet_torch.sealed import MALFORMED, check_file, header_of, seal, unseal
 
-KEEP = 2  # the newest, and the one before it in case the newest cannot be read
+_NAME = re.compile(r"checkpoint-(\d{9,})\.(pt|safetensors)")
 
 STREAMS = {
     "environment": "cpu",  # seeds of collected episodes, and random actions in them
@@ -37,29 +46,134 @@ def streams(seed: int, device: str) -> dict[str, torch.Generator]:
     return spawned
 
 
-def save(directory: Path, updates: int, content: Mapping[str, Any]) -> Path:
+def save(
+    directory: Path, updates: int, content: Mapping[str, Any], keep: int = 2
+) -> Path:
     """Write a checkpoint of tensors and plain values, and forget all but the newest."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"checkpoint-{updates:09d}.pt"
-    write_atomically(path, lambda place: torch.save(dict(content), place))
-    for old in paths(directory)[:-KEEP]:
+    path = directory / f"checkpoint-{updates:09d}.safetensors"
+    arrays: dict[str, np.ndarray] = {}
+    sealed, _ = seal("checkpoint", arrays, {"content": _apart(content, "", arrays)})
+    write_atomically(path, sealed)
+    for old in paths(directory)[:-keep]:
         old.unlink()
     return path
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; no pickle is executed.
+    """Read a checkpoint; nothing in it is executed.
 
     Raises:
         ValueError: if the file is not a whole checkpoint.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
+        if path.suffix == ".pt":
+            return _load_zip(path, device)
+        arrays, header, _ = unseal(path, "checkpoint")
+        tensors = {k: torch.tensor(a, device=device) for k, a in arrays.items()}
+        return dict(_together(header["content"], tensors))
+    except (*MALFORMED, RuntimeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
-    return dict(content)
+
+
+def check(content: Mapping[str, Any]) -> None:
+    """Raise ValueError if it is no checkpoint of a run, whatever else it may be."""
+    for name in ("world_model", "optimiser", "streams", "counters"):
+        if not isinstance(content.get(name), dict):
+            raise ValueError(f"it has no {name} of a run")
+    if {type(count) for count in content["counters"].values()} != {int}:
+        raise ValueError("its counters are no whole numbers")
+    if {"updates", "episodes"} - content["counters"].keys():
+        raise ValueError("its counters are not all there")
+    mark = content.get("metrics")
+    if (
+        [type(part) for part in mark] != [int, str]
+        if isinstance(mark, tuple)
+        else (type(mark) is not int)
+    ):
+        raise ValueError("it has no metrics of a run")
+    if not isinstance(content.get("episodes", {}), dict):
+        raise ValueError("its episodes are not listed")
 
 
 def paths(directory: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(directory.glob("checkpoint-*.pt"))
+    found = ((_NAME.fullmatch(p.name), p) for p in sorted(directory.glob("*")))
+    return [p for _, p in sorted((int(m[1]), p) for m, p in found if m)]
+
+
+def oldest_episodes(directory: Path) -> int:
+    """How many episodes there were at the oldest checkpoint; 0 if it does not say."""
+    path = paths(directory)[0]
+    if path.suffix == ".pt":
+        return 0
+    with safe_open(path, framework="numpy") as file:
+        content = header_of(file.metadata(), "checkpoint")["content"]
+    return int(content["counters"]["episodes"])
+
+
+def arrays_of(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The tensors in nested values, by their dotted names."""
+    arrays: dict[str, np.ndarray] = {}
+    _apart(content, "", arrays)
+    return arrays
+
+
+@contextmanager
+def fitting(what: str = "the checkpoint") -> Iterator[None]:
+    """While a checkpoint is put to use: a ValueError says if it is of another run."""
+    try:
+        yield
+    except (*MALFORMED, RuntimeError) as error:
+        raise ValueError(f"{what} does not fit the config: {error}") from error
+
+
+def _apart(value: object, name: str, arrays: dict[str, np.ndarray]) -> object:
+    """Nested values as JSON, with their tensors put into ``arrays``."""
+    if isinstance(value, torch.Tensor):
+        arrays[name] = value.detach().cpu().numpy()
+        if value.is_contiguous():
+            return {"#tensor": name}
+        # The fused optimiser walks its states in the memory order of the weights.
+        strides = value.stride()
+        order = sorted(range(value.ndim), key=lambda axis: -strides[axis])
+        return {"#tensor": name, "order": order}
+    if isinstance(value, Mapping):
+        parts = {
+            k: _apart(v, f"{name}.{k}".lstrip("."), arrays) for k, v in value.items()
+        }
+        plain = all(isinstance(key, str) for key in parts)
+        return parts if plain else {"#items": [[k, v] for k, v in parts.items()]}
+    if isinstance(value, list | tuple):
+        listed = [_apart(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return {"#tuple": listed} if isinstance(value, tuple) else listed
+    return value
+
+
+def _together(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """The values that `_apart` took apart."""
+    if isinstance(value, list):
+        return [_together(part, tensors) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if "#tensor" in value:
+        tensor = tensors[value["#tensor"]]
+        order = list(value.get("order", range(tensor.ndim)))
+        back = sorted(range(tensor.ndim), key=order.__getitem__)
+        return tensor.permute(order).contiguous().permute(back)
+    if "#tuple" in value:
+        return tuple(_together(part, tensors) for part in value["#tuple"])
+    items = value["#items"] if "#items" in value else value.items()
+    return {key: _together(part, tensors) for key, part in items}
+
+
+def _load_zip(path: Path, device: str) -> dict[str, Any]:
+    """A checkpoint of the first version, by ``torch.save``; no pickle is executed."""
+    check_file(path)
+    try:
+        with zipfile.ZipFile(path) as file:
+            if sum(part.file_size for part in file.infolist()) > path.stat().st_size:
+                raise ValueError("it unpacks to more than its size")
+        return dict(torch.load(path, map_location=device, weights_only=True))
+    except Exception as error:  # whatever torch and zipfile raise
+        raise ValueError(str(error)) from error

@@ -2,30 +2,28 @@
 
 The directory is the index. The file ``episode-000012-00126.safetensors`` is episode 12
 and has 126 rows; nothing else is kept about it anywhere, and a crash leaves a whole
-episode or none. In memory an episode is two small integers.
+episode or none. In memory an episode is two small integers and its checksum.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from planet_torch.chunk import Chunk, Episode
-from planet_torch.files import write_atomically
+from planet_torch.files import set_aside, write_atomically
+from planet_torch.sealed import header_of, seal, unseal
 
-FORMAT = 1
 _NAME = re.compile(r"episode-(\d{6,})-(\d{5,})\.safetensors")
-_LEFTOVER = re.compile(r"\.partial-.*|.*\.superseded(-\d+)?")
+_LEFTOVER = re.compile(r"\.partial-.*|.*\.(superseded|damaged)(-\d+)?")
 _KINDS = {  # the dtypes and numbers of axes that an array may have
     "observation": [("uint8", 4), ("float32", 2)],
     "action": [("float32", 2)],
@@ -37,37 +35,69 @@ Layout = dict[str, tuple[str, tuple[int, ...]]]
 """For each array the name of its dtype and the shape of one row."""
 
 
-class Replay:
-    """All the episodes of a run, in a directory that one process writes to.
+class Entry(NamedTuple):
+    """What the index knows of an episode."""
 
-    Adding and sampling cost the same however many episodes there are. Nothing is
-    evicted (as reference), and nothing is cached but by the operating system.
+    number: int
+    rows: int
+    checksum: str
+
+
+class Replay:
+    """The episodes of a run, in a directory that one process writes to.
+
+    Adding and sampling cost the same however many episodes there are. Nothing is cached
+    but by the operating system, and nothing is evicted (as reference), unless there is
+    a largest number of frames.
 
     Args:
-        directory: where the episodes are; made if absent. Files in it that are no
-            whole episodes are named in a warning and left alone.
+        directory: where the episodes are; made if absent. Every file in it is read. One
+            that has the name of an episode but is not whole is named in a warning and
+            set aside under a name that ends in ``.damaged``; any other is named and
+            left alone.
+        max_frames: rows beyond which the oldest episodes are no longer sampled; the
+            newest always is.
+        recorded: the checksums of episodes by their numbers, as `checksums` gave them;
+            a file that is another episode counts as damaged.
 
     Raises:
         ValueError: if two files there claim to be the same episode.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        max_frames: int | None = None,
+        recorded: Mapping[int, str] | None = None,
+    ) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._files: list[tuple[int, int]] = []  # number and rows, by ascending number
+        self.max_frames = max_frames
+        self._files: list[Entry] = []  # by ascending number
+        self._first = 0  # of these that is sampled
         self._next = 0  # the number of the next episode
         self._layout: Layout | None = None  # of every episode, once there is one
         self._frames = 0
-        self._scan()
+        self._scan(recorded or {})
 
     def __len__(self) -> int:
-        """The number of episodes."""
-        return len(self._files)
+        """The number of episodes that are sampled."""
+        return len(self._files) - self._first
 
     @property
     def frames(self) -> int:
-        """The number of stored observations, T + 1 for an episode of T decisions."""
+        """The number of their observations, T + 1 for an episode of T decisions."""
         return self._frames
+
+    @property
+    def checksums(self) -> dict[int, str]:
+        """Those of the episodes that are sampled, by their numbers."""
+        return {e.number: e.checksum for e in self._files[self._first :]}
+
+    @property
+    def present(self) -> set[int]:
+        """The numbers of all episodes that are on the disk."""
+        return {entry.number for entry in self._files}
 
     def add(self, episode: Episode) -> Path:
         """Store a finished episode; it is on the disk when this returns.
@@ -76,17 +106,15 @@ class Replay:
             ValueError: if its arrays are not as `Episode` says, differ in kind from
                 those of the episodes already here, or hold a NaN or an infinity.
         """
-        # Contiguous, since safetensors stores the bytes as they lie in memory.
-        arrays = {name: np.ascontiguousarray(getattr(episode, name)) for name in _KINDS}
+        arrays = {name: getattr(episode, name) for name in _KINDS}
         layout = _layout(arrays)
         _check_values(arrays)
         self._check_kind(layout)
-        # One key, since safetensors stores several in an order that changes from
-        # process to process, and equal episodes are to be equal files.
-        header = json.dumps({"format": FORMAT, "terminated": bool(episode.terminated)})
+        header = {"terminated": bool(episode.terminated)}
+        content, checksum = seal("episode", arrays, header)
         path = self._path(self._next, len(episode))
-        write_atomically(path, save(arrays, metadata={"episode": header}))
-        self._append(self._next, len(episode), layout)
+        write_atomically(path, content)
+        self._append(Entry(self._next, len(episode), checksum), layout)
         return path
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Chunk:
@@ -106,8 +134,9 @@ class Replay:
             Chunks in memory of their own; images are uint8.
 
         Raises:
-            ValueError: if there is no episode, or if an episode drawn was cut by a time
-                limit before it had ``length`` rows, as nobody knows how it went on.
+            ValueError: if there is no episode, if an episode drawn was cut by a time
+                limit before it had ``length`` rows, as nobody knows how it went on, or
+                if its file was spoilt since the replay was opened.
         """
         if self._layout is None:
             raise ValueError(f"no episodes to sample from in {self.directory}")
@@ -124,9 +153,9 @@ class Replay:
 
     def read(self, index: int) -> Episode:
         """The whole episode at a position; negative ones count from the newest."""
-        with safe_open(self._path(*self._files[index]), framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in _KINDS}
-            return Episode(**arrays, terminated=_header(file.metadata())["terminated"])
+        number, rows, _ = self._files[self._first :][index]
+        arrays, header, _ = unseal(self._path(number, rows), "episode")
+        return Episode(**arrays, terminated=header["terminated"])
 
     def truncate(self, count: int) -> None:
         """Go back to the first ``count`` episodes, as a resumed run must.
@@ -136,23 +165,37 @@ class Replay:
         delete data is for the user.
 
         Raises:
-            ValueError: if not all of the first ``count`` episodes are here.
+            ValueError: if none of the first ``count`` episodes is here.
         """
-        present = sum(number < count for number, _ in self._files)
-        if present < count:
+        kept = [entry for entry in self._files if entry.number < count]
+        if count and not kept:
             raise ValueError(
                 f"the first {count} episodes are needed from {self.directory}, but "
-                f"only {present} are there: restore the missing files or start again"
+                "none is there: restore the files or start again"
             )
         # Newest first, so that what an interruption leaves is still without gaps.
         for number, _, path in reversed(self._listing()):
             if number >= count:
-                path.rename(_name_to_set_aside(path))
-        self._files = self._files[:count]
-        self._frames = sum(rows for _, rows in self._files)
-        self._next = count
-        if not count:
-            self._layout = None
+                set_aside(path, "superseded")
+        self._files, self._next = kept, count
+        self._layout = self._layout if kept else None
+        self._frames = sum(entry.rows for entry in kept)
+        self._first = 0
+        self._forget()
+
+    def prune(self, count: int) -> None:
+        """Delete the episodes that are too old to be sampled once more.
+
+        Args:
+            count: of the episodes at the oldest checkpoint that one may go back to.
+                What was sampled then is kept.
+        """
+        rows = [entry.rows for entry in self._files if entry.number < count]
+        unused = min(_forgotten(rows, self.max_frames), self._first)
+        for number, rows_, _ in self._files[:unused]:
+            self._path(number, rows_).unlink(missing_ok=True)
+        del self._files[:unused]
+        self._first -= unused
 
     def _path(self, number: int, rows: int) -> Path:
         return self.directory / f"episode-{number:06d}-{rows:05d}.safetensors"
@@ -164,22 +207,38 @@ class Replay:
                 f"{self.directory} are {self._layout}; a replay holds one kind"
             )
 
-    def _append(self, number: int, rows: int, layout: Layout) -> None:
-        """Index one more episode."""
-        self._files.append((number, rows))
-        self._next = number + 1
+    def _append(self, entry: Entry, layout: Layout) -> None:
+        """Index one more episode, and forget what is too much."""
+        self._files.append(entry)
+        self._next = entry.number + 1
         self._layout = layout
-        self._frames += rows
+        self._frames += entry.rows
+        self._forget()
+
+    def _forget(self) -> None:
+        """Sample no longer what is too old."""
+        while self.max_frames and self._frames > self.max_frames and len(self) > 1:
+            self._frames -= self._files[self._first].rows
+            self._first += 1
 
     def _fill(
         self, parts: dict[str, np.ndarray], length: int, index: int, place: float
     ) -> None:
         """Write one chunk into ``parts``, at ``place`` in [0, 1) of the starts."""
-        number, rows = self._files[index]
+        number, rows, _ = self._files[self._first + index]
         start = int(place * (max(rows - length, 0) + 1))
         taken = min(rows, length)
-        with safe_open(self._path(number, rows), framework="numpy") as file:
-            if rows < length and not _header(file.metadata())["terminated"]:
+        path = self._path(number, rows)
+        try:
+            opened = safe_open(path, framework="numpy")  # compares header and size
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} was spoilt while the run was on: {error}; resume the run, "
+                "which sets the file aside"
+            ) from error
+        with opened as file:
+            header = header_of(file.metadata(), "episode")
+            if rows < length and not header["terminated"]:
                 raise ValueError(
                     f"a time limit cut episode {number} after {rows} rows, fewer than "
                     f"the {length} of a chunk; lower train.chunk to at most {rows}"
@@ -193,25 +252,42 @@ class Replay:
         matches = ((_NAME.fullmatch(p.name), p) for p in self.directory.iterdir())
         return sorted((int(m[1]), int(m[2]), path) for m, path in matches if m)
 
-    def _scan(self) -> None:
-        """Index the directory, and warn of what is in it but no episode."""
+    def _scan(self, recorded: Mapping[int, str]) -> None:
+        """Read the directory, and see to what is in it but no episode."""
         listing = self._listing()
         others = set(self.directory.iterdir()) - {path for *_, path in listing}
-        ignored = [p.name for p in sorted(others) if not _LEFTOVER.fullmatch(p.name)]
+        told = [
+            f"{path.name} is no episode, so ignored"
+            for path in sorted(others)
+            if not _LEFTOVER.fullmatch(path.name)
+        ]
         for number, rows, path in listing:
-            if self._files and number == self._files[-1][0]:
-                raise ValueError(f"two files claim to be episode {number}: see {path}")
-            self._next = number + 1  # after a damaged file too: its name stays taken
             try:
-                layout = _inspect(path, rows)
+                checksum, layout = _inspect(path, rows)
                 self._check_kind(layout)
+                if recorded.get(number, checksum) != checksum:
+                    raise ValueError("it is not the episode that the run recorded")
             except ValueError as error:
-                ignored.append(f"{path.name} ({error})")
-            else:
-                self._append(number, rows, layout)
-        if ignored:
-            text = f"no episodes, so ignored in {self.directory}: {'; '.join(ignored)}"
-            warnings.warn(text, stacklevel=3)
+                self._next = number + 1  # its number stays taken
+                aside = set_aside(path, "damaged").name
+                told.append(
+                    f"{path.name} is damaged ({error}), so set aside as {aside}"
+                )
+                continue
+            if self._files and number == self._files[-1].number:
+                raise ValueError(f"two files claim to be episode {number}: see {path}")
+            self._append(Entry(number, rows, checksum), layout)
+        if told:
+            warnings.warn(f"in {self.directory}: {'; '.join(told)}", stacklevel=3)
+
+
+def _forgotten(rows: Sequence[int], max_frames: int | None) -> int:
+    """How many of the episodes of so many rows are too old to be sampled."""
+    frames, first = sum(rows), 0
+    while max_frames and frames > max_frames and len(rows) - first > 1:
+        frames -= rows[first]
+        first += 1
+    return first
 
 
 def _layout(arrays: dict[str, np.ndarray]) -> Layout:
@@ -239,28 +315,13 @@ def _check_values(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError("row 0 is the reset, so its action and reward must be zero")
 
 
-def _header(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """What the metadata of a file says about its episode."""
-    header = json.loads((metadata or {}).get("episode", "{}"))
-    if header.get("format") != FORMAT:
-        raise ValueError(f"its format is {header.get('format')}, not {FORMAT}")
-    return dict(header)
-
-
-def _inspect(path: Path, rows: int) -> Layout:
-    """The layout of a file of so many rows; a ValueError says why it is no episode."""
-    try:
-        with safe_open(path, framework="numpy") as file:  # compares header and size
-            _header(file.metadata())
-            slices = {name: file.get_slice(name) for name in _KINDS}
-            if any(part.get_shape()[0] != rows for part in slices.values()):
-                raise ValueError("its rows are not as many as its name says")
-            return _layout({name: part[:0] for name, part in slices.items()})
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
-def _name_to_set_aside(path: Path) -> Path:
-    """A name beside ``path`` that no file has yet."""
-    names = (f"{path.name}.superseded-{n}" for n in itertools.count(1))
-    return next(p for p in map(path.with_name, names) if not p.exists())
+def _inspect(path: Path, rows: int) -> tuple[str, Layout]:
+    """The checksum and layout of a file; a ValueError says why it is no episode."""
+    arrays, header, checksum = unseal(path, "episode")
+    if set(arrays) != set(_KINDS) or not isinstance(header.get("terminated"), bool):
+        raise ValueError("it is sealed, but not as an episode")
+    layout = _layout(arrays)
+    _check_values(arrays)
+    if len(arrays["reward"]) != rows:
+        raise ValueError("its rows are not as many as its name says")
+    return checksum, layout
