@@ -9,6 +9,7 @@ from gymnasium.vector import VectorEnv
 
 from planet_torch.agent import Agent
 from planet_torch.chunk import Episode
+from planet_torch.guard import check_row
 
 
 def run_episodes(
@@ -26,10 +27,13 @@ def run_episodes(
         agent: is reset, then asked for B actions at every decision.
         seeds: one a row; a seed fixes its episode's start and all that is random in it.
         on_decision: is told the B returns so far after every decision.
+
+    Raises:
+        NotFiniteError: at a number in a row that is not finite, with what led to it.
     """
     action_shape = envs.single_action_space.shape
     assert action_shape is not None  # only spaces of parts have none
-    recorders = [_Recorder() for _ in seeds]
+    recorders = [_Recorder(seed) for seed in seeds]
     # Gymnasium's annotation forgets that each environment may have a seed of its own.
     observations, _ = envs.reset(seed=[int(s) for s in seeds])  # type: ignore[arg-type]
     agent.reset(len(recorders))
@@ -49,13 +53,15 @@ def run_episodes(
 class _Recorder:
     """The rows of one episode, until it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.rows: list[tuple[np.ndarray, np.ndarray, float]] = []
         self.ended = self.terminated = False
         self.total = 0.0
 
     def begin(self, observation: np.ndarray, action_shape: tuple[int, ...]) -> None:
         self.rows = [(observation.copy(), np.zeros(action_shape, np.float32), 0.0)]
+        check_row(self.seed, self.rows)
 
     def record(
         self,
@@ -68,6 +74,7 @@ class _Recorder:
         if self.ended:
             return
         self.rows.append((observation.copy(), action.copy(), float(reward)))
+        check_row(self.seed, self.rows)
         self.total += float(reward)
         self.terminated = bool(terminated)
         self.ended = bool(terminated or truncated)
