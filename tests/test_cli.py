@@ -48,7 +48,7 @@ def refused(capsys, *words):
 def test_training_leaves_everything_in_the_run_directory(run):
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("config.json", "run.json", "metrics.jsonl", "curve.png"),
+        *("config.json", "run.json", "run.lock", "metrics.jsonl", "curve.png"),
         *("episodes", "checkpoints", "videos", "tensorboard"),
     }
     with Image.open(run / "curve.png") as curve:
@@ -300,8 +300,8 @@ def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
         ),
         ("train toys:integrator --train.device abacus", "train.device (='abacus')"),
         ("train --resume nowhere", "nowhere holds no run"),
-        ("train x --resume nowhere", "it takes only --log"),
-        ("train --resume nowhere --train.batch 3", "it takes only --log"),
+        ("train x --resume nowhere", "nowhere holds no run"),
+        ("train --resume nowhere --train.batch 3", "nowhere holds no run"),
         ("evaluate", "DIR"),
         ("evaluate nowhere", "nowhere holds no run"),
         ("evaluate nowhere --episodes 0", "evaluate.episodes (=0) must be at least 1"),

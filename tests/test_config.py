@@ -94,6 +94,10 @@ def test_the_preset_paper_is_the_paper():
         "train.evaluate_every": 10,
         "train.evaluation_episodes": 10,
         "train.checkpoint_every": 1,
+        # Not in the paper: how a run is kept.
+        "train.keep_checkpoints": 2,
+        "train.replay_frames": None,
+        "train.on_nan": "stop",
         "train.threads": 0,
         "train.precision": "fp32",
         "train.device": "cpu",

@@ -80,7 +80,7 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path, torn):
     mark = run(tmp_path / "cut", range(4))[2]
     with (tmp_path / "cut").open("a") as file:
         file.write(torn)
-    kept = read_metrics(tmp_path / "whole")[:mark]
+    kept = read_metrics(tmp_path / "whole")[: mark[0]]
     listener = Listener()
     run(tmp_path / "cut", range(3, 6), resume=mark, progress=listener)
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
@@ -92,9 +92,44 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path, torn):
 def test_lines_that_are_not_there_cannot_be_resumed_from(tmp_path):
     run(tmp_path / "m", range(2))
     before = (tmp_path / "m").read_bytes()
-    with pytest.raises(ValueError, match="has 4 lines, not 5"):
-        Reporter(tmp_path / "m", resume=5)
+    with pytest.warns(UserWarning, match="4 of 5 lines can be read"):
+        reporter = Reporter(tmp_path / "m", resume=5)
+    with reporter:
+        assert reporter.lost
+        assert reporter.mark()[0] == 4
     assert (tmp_path / "m").read_bytes() == before
+    assert (tmp_path / "m.damaged-1").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        (b'"return": 2.0', b'"return": 3.0', 6),  # still a line
+        (b'"kind": "fit"', b'"kind"; "fit"', 5),
+        (b'"updates"', b'"updatez"', 5),
+    ],
+)
+def test_a_file_that_was_changed_is_set_aside(tmp_path, old, new, kept):
+    *_, mark = run(tmp_path / "m", range(3))
+    changed = (tmp_path / "m").read_bytes().replace(old, new, 1)
+    (tmp_path / "m").write_bytes(changed)
+    with (
+        pytest.warns(UserWarning, match=f"m.damaged-1; {kept} of 6 lines"),
+        Reporter(tmp_path / "m", resume=mark) as reporter,
+    ):
+        after = reporter.mark()
+    assert (tmp_path / "m.damaged-1").read_bytes() == changed
+    assert len(read_metrics(tmp_path / "m")) == kept
+    with Reporter(tmp_path / "m", resume=after) as reporter:
+        assert not reporter.lost
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path):
+    run(tmp_path / "m", range(1))
+    with (tmp_path / "m").open("a") as file:
+        file.write("[3]\n")
+    with pytest.raises(ValueError, match=r"m, line 3: it is no record"):
+        read_metrics(tmp_path / "m")
 
 
 def test_a_new_run_never_overwrites_an_old_one(tmp_path):

@@ -1,62 +1,14 @@
 """A run that is cut and resumed ends with the bits of one that was not."""
 
-import hashlib
-import json
-import multiprocessing
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-import torch
 
-import toys
-
-# Started once with everything imported; each command is then a fork of it.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    # The first optimiser of a process imports torch._dynamo, which takes seconds.
-    ["torch._dynamo", "planet_torch.report", "planet_torch.trainer", "toys"]
-)
-
-TRAIN = [
-    *("train", "toys:integrator", "--preset", "debug"),
-    *("--train.episodes", "5", "--train.chunk", "6", "--train.evaluate_every", "2"),
-]
-DECISION = "planet_torch.rollout:_Recorder.record"
-UPDATE = "planet_torch.trainer:Trainer.update"
-
-
-def planet(*arguments, **death):
-    """Run the command, and return its exit status."""
-    words = [str(word) for word in arguments]
-    process = PROCESSES.Process(target=toys.planet, args=(words,), kwargs=death)
-    process.start()
-    process.join(100)
-    return process.exitcode
-
-
-def bits(value):
-    """Nested values with the bytes of their tensors."""
-    if isinstance(value, torch.Tensor):
-        return hashlib.sha256(value.numpy().tobytes()).hexdigest()
-    if isinstance(value, dict):
-        return {key: bits(part) for key, part in value.items()}
-    return [bits(part) for part in value] if isinstance(value, list) else value
-
-
-def digest(run):
-    """All that a run consists of, but for the time it took."""
-    newest = max((run / "checkpoints").glob("*.pt"))
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    files = [*(run / "episodes").glob("*.safetensors"), *(run / "videos").iterdir()]
-    return {
-        "checkpoint": bits(torch.load(newest, weights_only=True)),
-        "metrics": [{**json.loads(line), "time": None} for line in lines],
-        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
-    }
-
+from faults import DECISION, TRAIN, UPDATE, cut_at_random, digest, planet
+from planet_torch import checkpoint
 
 BOTH = [
     *("train", "toys:integrator,toys:plane", *TRAIN[2:]),
@@ -89,9 +41,11 @@ def uncut(tmp_path_factory):
         pytest.param(
             "planet_torch.trainer:save_episode", 1, "after", id="past a video"
         ),
-        pytest.param("torch:save", 2, "after", id="in a checkpoint, unsynced"),
+        pytest.param(
+            "planet_torch.checkpoint:seal", 2, "after", id="in a checkpoint, unsynced"
+        ),
         pytest.param("planet_torch.checkpoint:paths", 3, "before", id="past one"),
-        pytest.param("planet_torch.replay:save", 4, "after", id="in an episode"),
+        pytest.param("planet_torch.replay:seal", 4, "after", id="in an episode"),
         pytest.param(
             "planet_torch.replay:Replay.add", 4, "after", id="past an episode"
         ),
@@ -128,8 +82,8 @@ def test_a_signal_stops_the_run_where_it_goes_on(uncut, tmp_path, place, number)
     status = planet(*TRAIN, "--run", run, place=place, calls=calls, send=number)
     assert status == 128 + number
     # Saved at the very update, or before the episode, and not only at the last one.
-    (newest, *_) = sorted((run / "checkpoints").glob("*.pt"), reverse=True)
-    saved = torch.load(newest, weights_only=True)["counters"]
+    (newest, *_) = sorted((run / "checkpoints").glob("*.safetensors"), reverse=True)
+    saved = checkpoint.load(newest)["counters"]
     assert saved["updates"] == {DECISION: 6, UPDATE: 5}[place]
     assert planet("train", "--resume", run) == 0
     assert digest(run) == uncut
@@ -180,7 +134,7 @@ def test_a_finished_run_is_resumed_without_a_change(uncut, tmp_path):
 def test_a_torn_checkpoint_is_not_used(uncut, tmp_path):
     run = tmp_path / "run"
     planet(*TRAIN, "--run", run, place=DECISION, calls=80)
-    newest = max((run / "checkpoints").glob("*.pt"))
+    newest = max((run / "checkpoints").glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-100])
     assert planet("train", "--resume", run) == 0
     assert digest(run) == uncut
@@ -218,3 +172,11 @@ def test_the_command_obeys_a_signal_from_outside(tmp_path):
 def metrics_of(run):
     path = run / "metrics.jsonl"
     return path.exists() and path.read_text()
+
+
+@pytest.mark.parametrize("cuts", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.timeout(3600)
+def test_no_random_cut_changes_a_bit(uncut, tmp_path, cuts):
+    report = cut_at_random(tmp_path, cuts, seed=cuts, uncut=uncut)
+    assert report.tried >= cuts
+    assert report.survived == report.tried

@@ -34,7 +34,7 @@ def test_a_run_is_opened_as_it_was_created(tmp_path):
     created = Run.create(tmp_path / "deep" / "run", CONFIG)
     assert Run.open(tmp_path / "deep" / "run") == created
     assert {p.name for p in created.directory.iterdir()} == {
-        *("config.json", "run.json", "episodes", "checkpoints", "videos")
+        *("config.json", "run.json", "run.lock", "episodes", "checkpoints", "videos")
     }
 
 
@@ -115,13 +115,15 @@ def test_before_the_first_checkpoint_there_is_no_agent(tmp_path):
 
 def test_a_checkpoint_that_is_damaged_is_named_and_passed_over(trained, tmp_path):
     run = Run.create(tmp_path / "run", CONFIG)
-    content = (trained.checkpoints / "checkpoint-000000003.pt").read_bytes()
-    (run.checkpoints / "checkpoint-000000003.pt").write_bytes(content)
-    (run.checkpoints / "checkpoint-000000006.pt").write_bytes(content[:-1])
-    with pytest.warns(UserWarning, match=r"checkpoint-000000006\.pt is not a whole"):
+    content = (trained.checkpoints / "checkpoint-000000003.safetensors").read_bytes()
+    (run.checkpoints / "checkpoint-000000003.safetensors").write_bytes(content)
+    (run.checkpoints / "checkpoint-000000006.safetensors").write_bytes(content[:-1])
+    with pytest.warns(
+        UserWarning, match=r"checkpoint-000000006\.safetensors is not a whole"
+    ):
         state = run.latest()
     assert state["counters"]["updates"] == 3
-    (run.checkpoints / "checkpoint-000000003.pt").write_bytes(b"")
+    (run.checkpoints / "checkpoint-000000003.safetensors").write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="is not a whole"),
         pytest.raises(ValueError, match=r"no checkpoint in .* can be read"),

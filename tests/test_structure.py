@@ -17,32 +17,25 @@ PACKAGE = "planet_torch"
 # A file imports only from layers below its own. "x.*" is a folder whose files may
 # import each other.
 LAYERS = [
+    ["files", "sealed"],
     [
-        *(
-            "chunk",
-            "files",
-            "memory",
-            "metrics",
-            "networks",
-            "published",
-            "ranges",
-            "signals",
-        ),
-        *("statistics", "trials"),
+        *("chunk", "lock", "memory", "metrics", "networks", "published"),
+        *("ranges", "signals", "statistics", "trials"),
         "envs.ground",
     ],
     [
         *("checkpoint", "config", "dynamics", "optimiser", "planners", "replay"),
-        *("plots", "progress", "sinks"),
+        *("plots", "progress", "sinks", "watch"),
         *("envs.gl", "envs.raycast", "envs.wrappers"),
     ],
-    ["world_model", "envs.checked", "envs.dm_control"],
+    ["guard", "world_model", "envs.checked", "envs.dm_control"],
     ["envs.isolate"],
     ["agent", "objectives", "prediction", "envs", "envs.simulator"],
     ["overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["run", "simulated"],
+    ["recover", "resume", "attempts"],
     ["baselines.*", "benchmark.*", "cluster", "doctor", "listing", "trainer"],
     ["estimate"],
     ["report"],

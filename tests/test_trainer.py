@@ -252,6 +252,7 @@ EFFECTS = {
     "train.collection": "random",
     "train.exploration": 0.1,
     "train.precision": "bf16",
+    "train.replay_frames": 20,
     "seed": 1,
 }
 ON_PICTURES = {"env.image_size": 8, "model.width": 5, "model.image_bits": 4}
@@ -275,6 +276,7 @@ NO_EFFECT = {
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),
+    *("train.keep_checkpoints", "train.on_nan"),
     *("train.threads", "train.device"),  # where and how fast it is learned
 }
 

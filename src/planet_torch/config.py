@@ -37,6 +37,7 @@ from planet_torch.ranges import (
 )
 
 T = TypeVar("T")
+LIMIT = 2**20  # bytes of a file of options
 Method = Literal["cem", "random-shooting", "mppi", "icem"]
 
 
@@ -209,6 +210,12 @@ class TrainConfig(Options):
     """Episodes of each task in an evaluation, without noise; never trained on."""
     checkpoint_every: Count = 1
     """Collected episodes of each task between checkpoints."""
+    keep_checkpoints: Count = 2
+    """Checkpoints that are kept, from the newest."""
+    replay_frames: Count | None = None
+    """Most frames in the replay; older episodes are deleted. None keeps them all."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What to do with an update or episode that is not finite; skip drops it."""
     threads: Whole = 0
     """Threads for a tensor operation; 0 leaves it to PyTorch."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
@@ -252,9 +259,16 @@ def load(path: Path) -> Config:
         ValueError: if an option is unknown, of another type, or out of range.
     """
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
+        if path.stat().st_size > LIMIT:
+            raise ValueError(f"it has more than {LIMIT} bytes")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a config: {error}") from error
+    return parse(values)
+
+
+def parse(values: object) -> Config:
+    """A config from the nested values that ``save`` writes; raises as ``load``."""
     return _build(Config, values, "")
 
 

@@ -10,10 +10,12 @@ do not share.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,7 +24,12 @@ from typing import Protocol, SupportsFloat, runtime_checkable
 
 import numpy as np
 
+from planet_torch.files import set_aside, write_atomically
+from planet_torch.sealed import MALFORMED
+
 Value = float | list[float]
+Mark = tuple[int, str]
+"""How many lines there are, and a checksum of them without their times."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +140,15 @@ class Reporter:
             cut can lose lines that `mark` has not counted.
         sinks: who else gets the records.
         progress: who shows them, and the phases, while one waits.
-        resume: how many lines to keep, as `mark` said at the checkpoint. Without it
-            the run is new.
+        resume: which lines to keep, as `mark` said at the checkpoint, or how many.
+            Without it the run is new. A file that has other lines is set aside, and
+            those that can still be read are kept.
+
+    Attributes:
+        lost: whether the file was not as it was marked.
 
     Raises:
         FileExistsError: if the run is new, but its file is there.
-        ValueError: if there are fewer lines than are to be kept.
     """
 
     def __init__(
@@ -146,11 +156,16 @@ class Reporter:
         path: str | os.PathLike[str],
         sinks: Sequence[Sink] = (),
         progress: Progress | None = None,
-        resume: int | None = None,
+        resume: int | Mark | None = None,
     ) -> None:
         self._progress = progress or Silent()
         self._sinks = [self._progress, *sinks]
-        kept = [] if resume is None else _keep(Path(path), resume)
+        lines: list[bytes] = []
+        self.lost = False
+        if resume is not None:
+            lines, self.lost = _keep(Path(path), resume)
+        kept = [_parse(line) for line in lines]
+        self._digest = _digest(lines)
         mode = "x" if resume is None else "a"
         self._file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115
         self._lines = len(kept)
@@ -173,9 +188,11 @@ class Reporter:
         """
         plain = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
         record = Record(kind, counters, plain, round(self.seconds, 3), task)
-        self._file.write(_line(record))
+        line = _line(record)
+        self._file.write(line)
         self._file.flush()
         self._lines += 1
+        self._digest.update(_timeless(line.encode()))
         for sink in self._sinks:
             sink.write(record)
 
@@ -192,11 +209,11 @@ class Reporter:
         """Count so many units of the phase as done."""
         self._progress.advance(count)
 
-    def mark(self) -> int:
-        """Bring all lines to the disk; their number, to be stored in a checkpoint."""
+    def mark(self) -> Mark:
+        """Bring all lines to the disk; which they are, to be stored in a checkpoint."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        return self._lines
+        return self._lines, self._digest.hexdigest()
 
     def close(self) -> None:
         """Close the file and the sinks."""
@@ -222,22 +239,66 @@ def read_metrics(path: str | os.PathLike[str], kind: str | None = None) -> list[
     """The records of a run, or those of one kind; a torn last line is no record.
 
     What was not finite is read back as NaN.
+
+    Raises:
+        ValueError: if a line is no record.
     """
-    with Path(path).open(encoding="utf-8") as file:
-        records = [_parse(line) for line in file if line.endswith("\n")]
+    records = []
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                try:
+                    records.append(_parse(line))
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {number}: {error}") from error
     return [record for record in records if kind in (None, record.kind)]
 
 
-def _keep(path: Path, lines: int) -> list[Record]:
-    """Cut the file after so many lines, and read these."""
-    with path.open("r+b") as file:
-        whole = [line for line in file if line.endswith(b"\n")]
-        if len(whole) < lines:
-            raise ValueError(
-                f"{path} has {len(whole)} lines, not {lines} to go on after"
-            )
-        file.truncate(sum(map(len, whole[:lines])))
-    return [_parse(line) for line in whole[:lines]]
+def _keep(path: Path, mark: int | Mark) -> tuple[list[bytes], bool]:
+    """Cut the file after the marked lines; these, and whether any of them is lost."""
+    count, checksum = mark if isinstance(mark, tuple) else (mark, None)
+    content = path.read_bytes() if path.is_file() else b""
+    whole = [line + b"\n" for line in content.split(b"\n")[:-1]]
+    lines = [line for line in whole[:count] if _is_record(line)]
+    same = checksum in (None, _digest(lines).hexdigest())
+    if len(lines) == count and same:
+        if path.exists():
+            os.truncate(path, sum(map(len, lines)))
+        return lines, False
+    if path.exists():
+        aside = f"was set aside as {set_aside(path, 'damaged').name}"
+    else:
+        aside = "is gone"
+    warnings.warn(
+        f"{path} is not as the checkpoint knew it, and {aside}; {len(lines)} of "
+        f"{count} lines can be read and are kept; what is learned does not depend on "
+        "them",
+        stacklevel=4,
+    )
+    write_atomically(path, b"".join(lines))
+    return lines, True
+
+
+def _is_record(line: bytes) -> bool:
+    """Whether a line can be read."""
+    try:
+        _parse(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _digest(lines: Sequence[bytes]) -> hashlib._Hash:
+    """The checksum of lines, to be gone on with."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(_timeless(line))
+    return digest
+
+
+def _timeless(line: bytes) -> bytes:
+    """What two equal runs have in common of a line."""
+    return line.rpartition(b', "time": ')[0]
 
 
 def _line(record: Record) -> str:
@@ -252,13 +313,22 @@ def _line(record: Record) -> str:
 
 
 def _parse(line: str | bytes) -> Record:
-    """The record that `_line` wrote."""
-    values = json.loads(line)
-    kind, seconds = values.pop("kind"), values.pop("time")
-    task = values.pop("task", "")
-    counters = Counters(**{f.name: values.pop(f.name) for f in fields(Counters)})
-    values = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
-    return Record(kind, counters, values, seconds, task)
+    """The record that `_line` wrote.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        values = json.loads(line)
+        kind, seconds = values.pop("kind"), float(values.pop("time"))
+        task = values.pop("task", "")
+        counts = {f.name: values.pop(f.name) for f in fields(Counters)}
+        values = {k: np.asarray(v, np.float64).tolist() for k, v in values.items()}
+        if {type(kind), type(task)} != {str} or {*map(type, counts.values())} != {int}:
+            raise ValueError("its kind, task or counters are of another type")
+    except MALFORMED as error:
+        raise ValueError(f"it is no record: {error}") from error
+    return Record(kind, Counters(**counts), values, seconds, task)
 
 
 def _nulled(value: Value) -> object:

@@ -6,6 +6,8 @@ metrics.jsonl    one line a record
 episodes/        the replay, one file an episode
 checkpoints/     weights, optimiser, counters and random streams
 videos/          an episode of each evaluation
+dumps/           what reproduces numbers that were not finite, if there were any
+run.lock         held by the process that trains it
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from planet_torch import build, build_model, checkpoint, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
-from planet_torch.files import write_atomically
+from planet_torch.files import set_aside, write_atomically
+from planet_torch.lock import locked
 from planet_torch.prediction import Prediction, predict
 from planet_torch.rollout import run_episodes
 
@@ -65,11 +68,11 @@ class Run:
         build.check(config_)
         for part in (run.episodes, run.checkpoints, run.videos):
             part.mkdir(parents=True, exist_ok=True)
-        run.note_start()
-        # Last, since it is what makes the directory a run.
-        write_atomically(
-            run.directory / "config.json", lambda path: config.save(config_, path)
-        )
+        path = run.directory / "config.json"
+        with locked(run.directory):
+            run.note_start()
+            # Last, since it is what makes the directory a run.
+            write_atomically(path, lambda place: config.save(config_, place))
         return run
 
     @classmethod
@@ -112,12 +115,26 @@ class Run:
         """The directory of the videos."""
         return self.directory / "videos"
 
-    def note_start(self) -> None:
-        """Add the versions, commit and machine of this start to ``run.json``."""
+    def note_start(self, **notes: object) -> None:
+        """Add the versions, commit and machine of this start to ``run.json``.
+
+        If that is damaged, it is set aside.
+        """
         path = self.directory / "run.json"
-        starts = json.loads(path.read_text()) if path.exists() else []
-        starts.append(provenance())
+        if path.exists() and not self.starts():
+            aside = set_aside(path, "damaged").name
+            warnings.warn(f"{path} is damaged, so set aside as {aside}", stacklevel=2)
+        starts = [*self.starts(), {**provenance(), **notes}]
         write_atomically(path, (json.dumps(starts, indent=2) + "\n").encode())
+
+    def starts(self) -> list[dict[str, Any]]:
+        """What ``run.json`` says of the starts so far; if it is damaged, nothing."""
+        try:
+            starts = json.loads((self.directory / "run.json").read_text("utf-8"))
+        except (ValueError, RecursionError, FileNotFoundError):
+            return []
+        listed = isinstance(starts, list)
+        return [s for s in starts if isinstance(s, dict)] if listed else []
 
     def latest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read; None if there is none yet.
@@ -146,10 +163,13 @@ class Run:
         content = self.latest()
         if content is None:
             raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
-        stored = content["spaces"]
-        spaces = build_model.Spaces(tuple(stored["observation"]), stored["action_size"])
-        model = build_model.world_model(self.config, spaces)
-        model.load_state_dict(content["average"])
+        with checkpoint.fitting():
+            stored = content["spaces"]
+            shape, size = tuple(stored["observation"]), stored["action_size"]
+            spaces = build_model.Spaces(shape, size)
+            model = build_model.world_model(self.config, spaces)
+            # The first version had no average.
+            model.load_state_dict(content.get("average", content["world_model"]))
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model.eval(), generator)
 

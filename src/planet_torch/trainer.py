@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import deepcopy
@@ -18,26 +15,28 @@ from torch import nn
 
 from planet_torch import build, build_model, checkpoint
 from planet_torch.agent import Agent, RandomAgent
-from planet_torch.chunk import Episode
+from planet_torch.attempts import Attempts
+from planet_torch.chunk import Chunk, Episode
 from planet_torch.envs.checked import EnvError, check_length
-from planet_torch.files import file_name
+from planet_torch.files import disk_errors_explained, file_name
+from planet_torch.guard import Guard, NotFiniteError, check_update
+from planet_torch.lock import locked
 from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.objectives import objective
 from planet_torch.optimiser import average_into
+from planet_torch.recover import recover
 from planet_torch.replay import Replay
-from planet_torch.rollout import run_episodes
 from planet_torch.run import Run
 from planet_torch.signals import Stopped, StopSignals
 from planet_torch.sinks import SINKS
 from planet_torch.video import save_episode
-
-RESTARTS = 3  # of isolated environments, in a row
+from planet_torch.watch import Watch
 
 
 def train(
     run: Run, sinks: Sequence[str] = (), progress: Progress | None = None
 ) -> None:
-    """Train to the end of the run, from its newest checkpoint if it has one.
+    """Train to the end of the run, from its newest good checkpoint if it has one.
 
     Args:
         run: as created or opened.
@@ -47,16 +46,24 @@ def train(
     Raises:
         Stopped: if SIGINT or SIGTERM asked for it; the run is saved.
         EnvError: if an environment fails; the run is saved.
-        FloatingPointError: if the gradient is no longer finite.
+        FloatingPointError: if a number is not finite, and ``train.on_nan`` is "stop".
+        DiskError: if the disk is full or gone; the last checkpoint is good.
+        RunInUseError: if another process trains it.
+        ValueError: if what the directory holds cannot be gone on from.
         ImportError: if a sink is not installed.
     """
-    state = run.latest()
-    counters = Counters(**state["counters"]) if state else Counters()
-    others = [SINKS[name](run.directory, counters) for name in sinks]
-    kept = state["metrics"] if state else 0
-    lines = kept if run.metrics.exists() else None
-    with Reporter(run.metrics, others, progress, lines) as reporter:
-        Trainer(run, reporter, state).train()
+    again = f"planet train --resume {run.directory}"
+    with disk_errors_explained(run.directory, again), locked(run.directory):
+        state, replay, lost = recover(run)
+        counters = Counters(**state["counters"]) if state else Counters()
+        others = [SINKS[name](run.directory, counters) for name in sinks]
+        marked = state["metrics"] if state else 0
+        lines = marked if state or run.metrics.exists() else None
+        with Reporter(run.metrics, others, progress, lines) as reporter:
+            trainer = Trainer(run, reporter, state, replay)
+            if lost or reporter.lost:
+                trainer.save()  # so that it is told once
+            trainer.train()
 
 
 class Trainer:
@@ -71,10 +78,15 @@ class Trainer:
         reporter: where metrics and progress go.
         state: the checkpoint to go on from, as ``Run.latest`` gives it. Without it the
             run begins anew.
+        replay: of the run, if it is open already.
     """
 
     def __init__(
-        self, run: Run, reporter: Reporter, state: Mapping[str, Any] | None = None
+        self,
+        run: Run,
+        reporter: Reporter,
+        state: Mapping[str, Any] | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self.run, self.config, self.reporter = run, run.config, reporter
         self.tasks = self.config.tasks
@@ -87,11 +99,18 @@ class Trainer:
         self.average = deepcopy(self.world_model).requires_grad_(False)
         self.optimiser = build_model.optimiser(self.config, self.world_model)
         self.terms = build_model.objective_terms(self.config)
-        self.replay = Replay(run.episodes)
+        train = self.config.train
+        self.replay = replay or Replay(run.episodes, train.replay_frames)
         self.counters = Counters()
         self.evaluated = 0  # how many rounds there were at the last evaluation
         self.sums: dict[str, float] = {}  # of what the updates since the last fit gave
         self.signals = StopSignals()
+        self.watch = Watch(self.config.optimiser.gradient_clip)
+        self.attempts = Attempts(
+            self.streams, reporter, self.signals, self.config.env.isolate
+        )
+        skip = train.on_nan == "skip"
+        self.guard = Guard(run.directory / "dumps", skip, self.on_skip)
         if state is None:
             self.replay.truncate(0)  # what a run killed before any checkpoint left
         else:
@@ -102,7 +121,7 @@ class Trainer:
 
         Raises:
             Stopped: if a signal asked for it; the run is saved.
-            FloatingPointError: if the gradient is no longer finite.
+            FloatingPointError: if a number is not finite, and is not to be skipped.
         """
         with closing(self), self.saved_if_stopped():
             self.collect_seed_episodes()
@@ -141,7 +160,9 @@ class Trainer:
             self.reporter.advance()
             self.signals.check()
         if self.sums:
-            means = {name: total / updates for name, total in self.sums.items()}
+            done = updates - self.sums.pop("skipped", 0.0)
+            means = {name: total / done for name, total in self.sums.items()}
+            self.watch.fit(means)
             self.reporter.log("fit", means, self.counters)
             self.sums = {}
 
@@ -149,6 +170,13 @@ class Trainer:
         """One gradient step on one batch of chunks."""
         train = self.config.train
         chunk = self.replay.sample(train.batch, train.chunk, self.streams["replay"])
+        with self.guard:
+            self.learn(chunk)
+        self.counters = replace(self.counters, updates=self.counters.updates + 1)
+
+    def learn(self, chunk: Chunk) -> None:
+        """Move the weights, unless a number is not finite."""
+        train, noise = self.config.train, self.streams["model"].get_state()
         loss, shown = objective(
             self.world_model, self.terms, chunk.to(train.device), self.streams["model"]
         )
@@ -159,22 +187,19 @@ class Trainer:
         )
         shown = {"loss": loss.detach(), **shown, "gradient": norm}
         values = dict(zip(shown, torch.stack([*shown.values()]).tolist(), strict=True))
-        self.check_finite(values)
+        decay, number = self.config.optimiser.average, self.counters.updates + 1
+        cause = {"world_model": self.world_model.state_dict(), "noise": noise}
+        check_update(number, values, {**cause, "chunk": vars(chunk)}, self.config)
         self.optimiser.step()
-        self.counters = replace(self.counters, updates=self.counters.updates + 1)
-        decay = self.config.optimiser.average
-        average_into(self.average, self.world_model, decay, self.counters.updates)
-        self.sums = {name: self.sums.get(name, 0.0) + values[name] for name in values}
+        average_into(self.average, self.world_model, decay, number)
+        self.sums |= {name: self.sums.get(name, 0.0) + values[name] for name in values}
 
-    def check_finite(self, values: Mapping[str, float]) -> None:
-        """Raise FloatingPointError if an update would spoil the weights."""
-        if not math.isfinite(values["gradient"]):
-            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise FloatingPointError(
-                f"update {self.counters.updates + 1} is not finite ({shown}), so the "
-                "weights were left as they are; a run with a lower "
-                "optimiser.learning_rate or optimiser.gradient_clip may do better"
-            )
+    def on_skip(self, error: NotFiniteError) -> None:
+        """Count what was not finite, and is gone on without."""
+        what = error.name.partition("-")[0]
+        if what == "update":
+            self.sums["skipped"] = self.sums.get("skipped", 0.0) + 1
+        self.reporter.log("skip", {what: 1.0}, self.counters)
 
     def collect_episodes(self) -> None:
         """Add an episode of each task, by the agent as it is now."""
@@ -189,11 +214,17 @@ class Trainer:
             self.collect_episode(kind, task, agent)
 
     def collect_episode(self, kind: str, task: str, agent: Agent) -> None:
-        """Add one episode to the replay."""
-        envs = self.envs[task]
-        (episode,) = self.run_episodes(kind, envs, agent, "environment")
+        """Add one episode to the replay; one that is skipped is begun anew."""
+        envs, episodes = self.envs[task], list[Episode]()
+        while not episodes:
+            with self.guard:
+                episodes = self.attempts.run(
+                    kind, envs, agent, "environment", self.counters
+                )
+        (episode,) = episodes
         check_length(task, len(episode), episode.terminated, self.config.train.chunk)
         self.replay.add(episode)
+        self.watch.episode(episode)
         (steps,) = envs.get_attr("environment_steps")
         self.counters = replace(
             self.counters,
@@ -215,7 +246,8 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Run episodes without exploration noise; nothing ever learns from them."""
-        with self.undone_unless_finished():
+        evaluations: dict[str, list[Episode]] = {}
+        with self.attempts.undone_unless_finished(), self.guard:
             evaluations = {task: self.evaluation_of(task) for task in self.tasks}
         for task, episodes in evaluations.items():
             self.report(task, episodes)
@@ -225,44 +257,9 @@ class Trainer:
         count, stream = self.config.train.evaluation_episodes, self.streams["test"]
         agent = build.agent(self.config, self.spaces, self.average, stream)
         with closing(self.environments(task, count)) as envs:
-            return self.run_episodes("evaluate", envs, agent, "test_environment")
-
-    def run_episodes(
-        self, phase: str, envs: SyncVectorEnv, agent: Agent, stream: str
-    ) -> list[Episode]:
-        """Run an episode in each environment, and again where an isolated one fails.
-
-        The first time again it has the same seed, so that an accident leaves no trace
-        in the run; after that others, since some seed may always fail.
-
-        Raises:
-            EnvError: if one fails that is not isolated, or again and again.
-        """
-        decisions = build.decisions(envs)
-        for faults in itertools.count():
-            try:
-                with self.undone_unless_finished():
-                    self.reporter.phase(phase, decisions, "decisions")
-                    for _ in range(max(faults, 1)):
-                        seeds = self.episode_seeds(stream, envs.num_envs)
-                    return run_episodes(envs, agent, seeds, self.on_decision)
-            except EnvError as fault:
-                self.signals.check()
-                self.restart(fault, faults + 1)
-        raise AssertionError
-
-    def restart(self, fault: EnvError, count: int) -> None:
-        """Report a fault after which the episode is begun again, or give up."""
-        if not self.config.env.isolate:
-            raise fault
-        if count > RESTARTS:
-            raise EnvError(f"{fault} ({count} times in a row)") from fault
-        warnings.warn(
-            f"{fault}. Its episode is dropped and begun again, {count} of at most "
-            f"{RESTARTS} times",
-            stacklevel=2,
-        )
-        self.reporter.log("fault", {"in a row": count}, self.counters)
+            return self.attempts.run(
+                "evaluate", envs, agent, "test_environment", self.counters
+            )
 
     def report(self, task: str, evaluation: list[Episode]) -> None:
         """Log the returns of an evaluation, and keep its first episode as a video."""
@@ -284,11 +281,6 @@ class Trainer:
         for envs in self.envs.values():
             envs.close()
 
-    def episode_seeds(self, stream: str, count: int) -> list[int]:
-        """Seeds of episodes; what happens in one depends on nothing before it."""
-        seeds = torch.randint(2**31, (count,), generator=self.streams[stream])
-        return [int(seed) for seed in seeds]
-
     def save_when_due(self) -> None:
         """Write a checkpoint every so many collected episodes."""
         if self.collected % self.config.train.checkpoint_every == 0:
@@ -306,19 +298,28 @@ class Trainer:
             "sums": self.sums,
             "metrics": self.reporter.mark(),
             "spaces": asdict(self.spaces),
+            "episodes": self.replay.checksums,
+            "config": asdict(self.config),
         }
-        checkpoint.save(self.run.checkpoints, self.counters.updates, content)
+        directory, train = self.run.checkpoints, self.config.train
+        checkpoint.save(
+            directory, self.counters.updates, content, train.keep_checkpoints
+        )
+        if train.replay_frames is not None:
+            self.replay.prune(checkpoint.oldest_episodes(directory))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to where a checkpoint was written."""
-        self.world_model.load_state_dict(state["world_model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        for name, stream in self.streams.items():
-            stream.set_state(state["streams"][name].cpu())
-        self.counters = Counters(**state["counters"])
-        self.evaluated = state["evaluated"]
-        self.sums = state["sums"]
+        with checkpoint.fitting():
+            self.world_model.load_state_dict(state["world_model"])
+            # The first version had no average.
+            self.average.load_state_dict(state.get("average", state["world_model"]))
+            self.optimiser.load_state_dict(state["optimiser"])
+            for name, stream in self.streams.items():
+                stream.set_state(state["streams"][name].cpu())
+            self.counters = Counters(**state["counters"])
+            self.evaluated = state["evaluated"]
+            self.sums = state["sums"]
         self.replay.truncate(self.counters.episodes)
 
     @contextmanager
@@ -330,19 +331,3 @@ class Trainer:
             except (Stopped, EnvError):
                 self.save()
                 raise
-
-    def on_decision(self, returns: np.ndarray) -> None:
-        """Between two decisions of an episode."""
-        self.reporter.advance()
-        self.signals.check()
-
-    @contextmanager
-    def undone_unless_finished(self) -> Iterator[None]:
-        """Forget an unfinished episode, so that it can be begun again."""
-        before = {name: s.get_state() for name, s in self.streams.items()}
-        try:
-            yield
-        except (Stopped, EnvError):
-            for name, stream in self.streams.items():
-                stream.set_state(before[name])
-            raise

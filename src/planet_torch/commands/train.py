@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from planet_torch.commands.options import RunOptions
-from planet_torch.commands.types import OptionalDirectory
+from planet_torch.commands.types import OptionalDirectory, given, searching
+from planet_torch.presets import PRESETS, Preset
 
 
 @dataclass(frozen=True)
@@ -17,29 +20,52 @@ class Train(RunOptions):
     """
 
     resume: OptionalDirectory = None
-    """Go on with this run, by the options that it began with."""
+    """Go on with this run; each option that is left out is as it was."""
+    override: tuple[str, ...] = ()
+    """Options that may differ from those of the run, such as train.episodes."""
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where the metrics go besides metrics.jsonl."""
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Train:
+        """The command with the values of the run or the preset that the words name."""
+        name, directory = given("--preset", words), given("--resume", words)
+        if not directory or not (Path(directory) / "config.json").exists():
+            return super().from_words(words)
+        preset = next((known for known in PRESETS if known == name), None)
+        command = cls.from_run(Path(directory), preset)
+        return replace(command, planner=searching(command.planner, words))
+
+    @classmethod
+    def from_run(cls, directory: Path, preset: Preset | None = None) -> Train:
+        """The command with the values of a run, or of a preset for its task."""
+        from planet_torch.resume import stored_config
+
+        values, _ = stored_config(directory)
+        if preset is not None:
+            values = replace(PRESETS[preset], task=values.task, seed=values.seed)
+        return cls(**vars(values))
 
     def __call__(self) -> int:
         """Train."""
         from planet_torch.estimate import disk
         from planet_torch.progress import terminal_progress
         from planet_torch.report import disk_in_words, print_result
+        from planet_torch.resume import resume
         from planet_torch.run import Run
         from planet_torch.signals import Stopped
         from planet_torch.trainer import train
 
         if self.resume is None:
+            if self.override:
+                raise ValueError("--override is for a run to go on with, by --resume")
             run = Run.create(self.directory, self.config)
             print(disk_in_words(disk(run.config), run.directory)[0])
-        elif replace(self, resume=None, log=()) != Train.from_preset(self.preset):
-            raise ValueError(
-                "--resume goes on with the options of the run; it takes only --log"
-            )
+        elif self.run is not None:
+            raise ValueError(f"--run is for a new run; --resume is in {self.resume}")
         else:
-            run = Run.open(self.resume)
-            run.note_start()
+            options = self.config if self.task else None  # None if there is no run
+            run = resume(self.resume, options, self.override)
         episodes = run.config.train.episodes * len(run.config.tasks)
         progress = terminal_progress(run.config.task, episodes)
         try:

@@ -1,0 +1,108 @@
+"""Episodes of a trainer: stopped between decisions, and begun again after a fault."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from gymnasium.vector import SyncVectorEnv
+
+from planet_torch import build
+from planet_torch.agent import Agent
+from planet_torch.chunk import Episode
+from planet_torch.envs.checked import EnvError
+from planet_torch.metrics import Counters, Reporter
+from planet_torch.rollout import run_episodes
+from planet_torch.signals import Stopped, StopSignals
+
+RESTARTS = 3  # of isolated environments, in a row
+
+
+class Attempts:
+    """Runs episodes whose randomness is of named streams.
+
+    Args:
+        streams: of the run; what an unfinished episode has drawn is drawn again.
+        reporter: is told the phase, each decision, and each fault.
+        signals: end an episode between two decisions.
+        isolated: whether an environment that fails may be started again.
+    """
+
+    def __init__(
+        self,
+        streams: Mapping[str, torch.Generator],
+        reporter: Reporter,
+        signals: StopSignals,
+        isolated: bool,
+    ) -> None:
+        self.streams, self.reporter = streams, reporter
+        self.signals, self.isolated = signals, isolated
+
+    def run(
+        self,
+        phase: str,
+        envs: SyncVectorEnv,
+        agent: Agent,
+        stream: str,
+        counters: Counters,
+    ) -> list[Episode]:
+        """Run an episode in each environment, and again where an isolated one fails.
+
+        The first time again it has the same seed, so that an accident leaves no trace
+        in the run; after that others, since some seed may always fail.
+
+        Raises:
+            Stopped: if a signal asked for it.
+            EnvError: if one fails that is not isolated, or again and again.
+            NotFiniteError: if a number is not finite.
+        """
+        decisions = build.decisions(envs)
+        for faults in itertools.count():
+            try:
+                with self.undone_unless_finished():
+                    self.reporter.phase(phase, decisions, "decisions")
+                    for _ in range(max(faults, 1)):
+                        seeds = self.seeds(stream, envs.num_envs)
+                    return run_episodes(envs, agent, seeds, self.on_decision)
+            except EnvError as fault:
+                self.signals.check()
+                self.restart(fault, faults + 1, counters)
+        raise AssertionError
+
+    def restart(self, fault: EnvError, count: int, counters: Counters) -> None:
+        """Report a fault after which the episode is begun again, or give up."""
+        if not self.isolated:
+            raise fault
+        if count > RESTARTS:
+            raise EnvError(f"{fault} ({count} times in a row)") from fault
+        warnings.warn(
+            f"{fault}. Its episode is dropped and begun again, {count} of at most "
+            f"{RESTARTS} times",
+            stacklevel=2,
+        )
+        self.reporter.log("fault", {"in a row": count}, counters)
+
+    def seeds(self, stream: str, count: int) -> list[int]:
+        """Seeds of episodes; what happens in one depends on nothing before it."""
+        seeds = torch.randint(2**31, (count,), generator=self.streams[stream])
+        return [int(seed) for seed in seeds]
+
+    def on_decision(self, returns: np.ndarray) -> None:
+        """Between two decisions of an episode."""
+        self.reporter.advance()
+        self.signals.check()
+
+    @contextmanager
+    def undone_unless_finished(self) -> Iterator[None]:
+        """Forget an unfinished episode, so that it can be begun again."""
+        before = {name: s.get_state() for name, s in self.streams.items()}
+        try:
+            yield
+        except (Stopped, EnvError):
+            for name, stream in self.streams.items():
+                stream.set_state(before[name])
+            raise

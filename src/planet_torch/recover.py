@@ -1,0 +1,93 @@
+"""What a run goes on from, whatever happened to its files; nothing is ever deleted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from planet_torch import checkpoint
+from planet_torch.files import set_aside
+from planet_torch.replay import Replay
+from planet_torch.run import Run
+
+
+class Recovered(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+        state: of the checkpoint to go on from; None if the run begins anew.
+        replay: with its damaged episodes set aside.
+        lost: whether something is not as it was.
+    """
+
+    state: dict[str, Any] | None
+    replay: Replay
+    lost: bool
+
+
+def recover(run: Run) -> Recovered:
+    """Read and check all checkpoints and episodes that the run needs.
+
+    It goes on from the newest checkpoint that is whole and has all its episodes, and
+    then ends with the bits of a run that nothing happened to. If there is none, it goes
+    on from the newest whole one, without the episodes that are lost.
+
+    Raises:
+        ValueError: if there are checkpoints, but none is whole; or if no episode is.
+    """
+    damaged: dict[Path, str] = {}
+    good = _good(run, damaged)
+    newest = next(good, None)
+    most = run.config.train.replay_frames
+    if newest is None and damaged:
+        raise ValueError(
+            f"no checkpoint in {run.checkpoints} can be read, so what was learned is "
+            "lost: restore one, or begin again in another directory. "
+            + "; ".join(damaged.values())
+        )
+    if newest is None:
+        return Recovered(None, Replay(run.episodes, most), lost=False)
+    replay = Replay(run.episodes, most, newest[1].get("episodes"))
+    candidates = [newest, *([] if not _missing(newest[1], replay) else good)]
+    whole = (pair for pair in candidates if not _missing(pair[1], replay))
+    path, state = next(whole, newest)
+    for other, error in damaged.items():
+        aside = set_aside(other, "damaged").name
+        warnings.warn(f"{error}; it was set aside as {aside}", stacklevel=2)
+    left = checkpoint.paths(run.checkpoints)
+    for later in left[left.index(path) + 1 :]:
+        set_aside(later, "superseded")
+    missing, at = _missing(state, replay), state["counters"]
+    if missing:
+        warnings.warn(
+            f"lost: episodes {', '.join(map(str, missing))}; the run goes on without "
+            "them, so it will not end with the bits of one that kept them",
+            stacklevel=2,
+        )
+    if damaged or missing or path != newest[0]:
+        warnings.warn(
+            f"the run goes on from {path.name}, after {at['episodes']} episodes and "
+            f"{at['updates']} updates",
+            stacklevel=2,
+        )
+    return Recovered(state, replay, bool(damaged or missing))
+
+
+def _good(run: Run, damaged: dict[Path, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The whole checkpoints, newest first; the others are put into ``damaged``."""
+    for path in reversed(checkpoint.paths(run.checkpoints)):
+        try:
+            state = checkpoint.load(path, run.config.train.device)
+            checkpoint.check(state)
+        except ValueError as error:
+            damaged[path] = f"{path.name}: {error}"
+        else:
+            yield path, state
+
+
+def _missing(state: Mapping[str, Any], replay: Replay) -> list[int]:
+    """The episodes of a checkpoint that are not there."""
+    count = state["counters"]["episodes"]
+    return sorted({*state.get("episodes", range(count))} - replay.present)
