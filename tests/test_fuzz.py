@@ -1,0 +1,45 @@
+"""Whatever a stranger puts into a run directory is refused, or read as what it is."""
+
+import zipfile
+
+import pytest
+import torch
+
+from fuzzing import CONTENT, NAMES, ORIGINALS, fuzz, try_one
+from planet_torch import checkpoint
+
+
+@pytest.mark.parametrize("inputs", [300, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reader", NAMES)
+@pytest.mark.timeout(3600)
+def test_no_file_surprises_a_reader(reader, inputs):
+    counts = fuzz(reader, inputs)
+    print(reader, dict(counts))
+    assert counts.total() >= inputs * 0.9
+    assert counts["refused"] > inputs / 10
+
+
+@pytest.mark.parametrize("reader", NAMES)
+def test_a_whole_file_is_read(reader):
+    assert try_one(reader, ORIGINALS[reader])
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "checkpoint-000000001.pt"
+    torch.save({"weight": torch.zeros(250_000)}, tmp_path / "plain")
+    with (
+        zipfile.ZipFile(tmp_path / "plain") as plain,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(ValueError, match="it unpacks to more than its size"):
+        checkpoint.load(path)
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused():
+    for name in CONTENT:
+        part = {key: value for key, value in CONTENT.items() if key != name}
+        with pytest.raises(ValueError, match=name):
+            checkpoint.check(part)
