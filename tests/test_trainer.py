@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import planet_torch.trainer
+import planet_torch.attempts
 import toys
 from planet_torch import build, build_model, config
 from planet_torch.envs import EnvError
@@ -144,13 +144,13 @@ def test_each_task_keeps_its_own_action_repeat(tmp_path, monkeypatch):
 
 
 def test_random_collection_still_plans_to_evaluate(tmp_path, monkeypatch):
-    acting, run_episodes = [], planet_torch.trainer.run_episodes
+    acting, run_episodes = [], planet_torch.attempts.run_episodes
 
     def recorded(envs, agent, seeds, on_decision):
         acting.append((type(agent).__name__, len(seeds)))
         return run_episodes(envs, agent, seeds, on_decision)
 
-    monkeypatch.setattr(planet_torch.trainer, "run_episodes", recorded)
+    monkeypatch.setattr(planet_torch.attempts, "run_episodes", recorded)
     train(tmp_path / "run", changed(TINY, "train.collection", "random"))
     after = [("RandomAgent", 1), ("PlanetAgent", 2)]
     assert acting == [("RandomAgent", 1)] * 2 + after * 2

@@ -10,13 +10,14 @@ import torch
 
 import hostile
 import toys
+from planet_torch.attempts import RESTARTS
 from planet_torch.cli import main
 from planet_torch.config import Config
 from planet_torch.envs import EnvError, make
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
-from planet_torch.trainer import RESTARTS, Trainer
+from planet_torch.trainer import Trainer
 
 DEBUG = PRESETS["debug"]
 AT = f"decision {hostile.WHEN} of the episode with seed 5: "
