@@ -27,15 +27,19 @@ TEXTS = {  # options that are words of the user's own
 }
 ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
+    ("plan", "out"),  # which is written to only with --video
     ("predict", "out"),  # which needs a run
     ("benchmark", "source"),  # one line, but it leaves a process to collect
 }
 ELSEWHERE |= {("experiment", name) for name in ("tasks", "directory", "device")}
 POSITIONAL = {("experiment", "action"), ("experiment", "name")}
 POSITIONAL |= {(command, "directory") for command in ("evaluate", "predict")}
-POSITIONAL |= {(command, "task") for command in ("train", "estimate", "benchmark")}
+POSITIONAL |= {
+    (command, "task") for command in ("train", "estimate", "benchmark", "plan")
+}
 FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
 FIRST |= {"evaluate": ["nowhere"], "predict": ["nowhere"]}
+FIRST |= {"plan": ["dmc/cartpole-balance"]}
 FIRST |= {"experiment": ["run", "nothing"]}
 TINY = ["--preset", "debug", "--train.chunk", "6"]
 
