@@ -23,6 +23,7 @@ TEXTS = {  # options that are words of the user's own
     "only": "nothing",
     "name": "nothing",
     "tasks": "nowhere",
+    "override": "banana",
     "train.device": "abacus",
 }
 ELSEWHERE = {

@@ -6,7 +6,7 @@ import pytest
 
 import test_resume
 from planet_torch import video
-from planet_torch.build import DYNAMICS
+from planet_torch.build_model import DYNAMICS
 from planet_torch.cli import main
 from planet_torch.config import PlannerConfig
 
