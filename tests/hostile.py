@@ -191,3 +191,14 @@ def odd_seeds_crash():
             return super().step(action)
 
     return Odd()
+
+
+def own_one_that_hangs(pipe):
+    """In a process of its own, have an isolated environment that hangs."""
+    from planet_torch.envs import make
+
+    env = make("hostile:hangs", isolate=True)
+    env.reset(seed=5)
+    pipe.send(env._process.pid)
+    for _ in range(WHEN):
+        env.step(np.ones(1, np.float32))

@@ -155,18 +155,10 @@ def test_a_wrong_action_is_the_agents_fault_and_harms_no_process():
     env.close()
 
 
-def owner_of_a_hanging_environment(pipe):
-    env = make("hostile:hangs", isolate=True)
-    env.reset(seed=5)
-    pipe.send(env._process.pid)
-    for _ in range(hostile.WHEN):
-        env.step(PUSH)
-
-
 def test_an_environment_does_not_outlive_its_owner():
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    owner = context.Process(target=owner_of_a_hanging_environment, args=(there,))
+    owner = context.Process(target=hostile.own_one_that_hangs, args=(there,))
     owner.start()
     pid = here.recv()
     owner.kill()
