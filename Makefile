@@ -19,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
 demo: $(VENV)/installed
 	if [ -e $(DEMO)/config.json ]; then $(BIN)/planet train --resume $(DEMO); \
 	else $(BIN)/planet train dmc/cartpole-balance --preset cpu --run $(DEMO) \
-	  --train.episodes 60; fi
+	  --train.episodes 100; fi
 	$(BIN)/planet evaluate $(DEMO) --episodes 10 --video
 	$(BIN)/planet predict $(DEMO)
 
