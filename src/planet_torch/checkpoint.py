@@ -174,6 +174,8 @@ def _load_zip(path: Path, device: str) -> dict[str, Any]:
         with zipfile.ZipFile(path) as file:
             if sum(part.file_size for part in file.infolist()) > path.stat().st_size:
                 raise ValueError("it unpacks to more than its size")
-        return dict(torch.load(path, map_location=device, weights_only=True))
+        content = dict(torch.load(path, map_location=device, weights_only=True))
+        # The first version had no average: the agent acted with the newest weights.
+        return {"average": content.get("world_model"), **content}
     except Exception as error:  # whatever torch and zipfile raise
         raise ValueError(str(error)) from error

@@ -168,8 +168,7 @@ class Run:
             shape, size = tuple(stored["observation"]), stored["action_size"]
             spaces = build_model.Spaces(shape, size)
             model = build_model.world_model(self.config, spaces)
-            # The first version had no average.
-            model.load_state_dict(content.get("average", content["world_model"]))
+            model.load_state_dict(content["average"])
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model.eval(), generator)
 

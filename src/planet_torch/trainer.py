@@ -312,8 +312,7 @@ class Trainer:
         """Go back to where a checkpoint was written."""
         with checkpoint.fitting():
             self.world_model.load_state_dict(state["world_model"])
-            # The first version had no average.
-            self.average.load_state_dict(state.get("average", state["world_model"]))
+            self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             for name, stream in self.streams.items():
                 stream.set_state(state["streams"][name].cpu())
