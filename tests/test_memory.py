@@ -3,11 +3,11 @@ import sys
 
 import pytest
 
-from planet_torch.memory import keep_freed_memory
+from planet_torch.memory import keep_freed_memory, peak_memory
 
 FAULTS = """
 import ctypes, resource, sys, torch
-from planet_torch.memory import keep_freed_memory
+from planet_torch.memory import keep_freed_memory, peak_memory
 
 ctypes.CDLL(None).mallopt(-3, 2**17)  # what malloc starts with; it then adapts
 if sys.argv[1] == "kept":
@@ -39,3 +39,12 @@ def test_freed_memory_is_used_again():
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+
+
+def test_the_peak_of_memory_stays_when_the_memory_is_free_again():
+    before = peak_memory()
+    large = bytearray(before + 2**24)  # zeroed, so not in use yet
+    large[::4096] = bytes([1]) * len(large[::4096])
+    del large
+    assert peak_memory() > before + 2**24
+    assert peak_memory() < 16 * (before + 2**24)  # of bytes, not of their 1,024

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -22,6 +20,7 @@ from planet_torch.agent import Agent, RandomAgent
 from planet_torch.build_model import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
+from planet_torch.memory import peak_memory
 from planet_torch.metrics import Reporter
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
@@ -140,7 +139,6 @@ def _costs(trainer: Trainer, seconds: float) -> Costs:
     with closing(trainer.environments(task, config.train.evaluation_episodes)) as many:
         evaluation, _ = _beginning(many, planner, REPEATS, seconds)
     checkpoint = _timed(trainer.save, seconds)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     on_gpu = torch.device(config.train.device).type == "cuda"
     return Costs(
         random,
@@ -148,7 +146,7 @@ def _costs(trainer: Trainer, seconds: float) -> Costs:
         decision,
         evaluation,
         checkpoint,
-        memory=peak * (1 if sys.platform == "darwin" else 1024),
+        memory=peak_memory(),
         gpu_memory=torch.cuda.max_memory_allocated() if on_gpu else 0,
     )
 

@@ -1,8 +1,9 @@
-"""Freed memory, kept for the next tensor."""
+"""The memory of this process: kept when freed, and the most there was."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
 
 # The numbers of these parameters in malloc.h of the GNU C library.
@@ -27,3 +28,9 @@ def keep_freed_memory() -> bool:
         return False
     taken = library.mallopt(_MMAP_THRESHOLD, 2**30)
     return bool(taken and library.mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # kilobytes elsewhere

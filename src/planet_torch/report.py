@@ -13,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from planet_torch.estimate import Disk
 from planet_torch.files import in_bytes, nearest
+from planet_torch.memory import peak_memory
 from planet_torch.metrics import read_metrics
 from planet_torch.plots import learning_curve
 from planet_torch.prediction import Prediction
@@ -38,6 +39,7 @@ def print_result(run: Run) -> None:
     for task in tasks:
         random = [r.scalars["return"] for r in seeds if r.task == task]
         print(f"random      {np.mean(random):.1f} in {task}, {in_words(random)}")
+    print(f"memory      {in_bytes(peak_memory())} at the most, in this process")
     print(f"curve       {path}")
     print(f"videos      {run.videos}")
     print(f"score again planet evaluate {run.directory} --video")

@@ -8,7 +8,6 @@ prints the names of the jobs as JSON, and then one measurement for each name it 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from planet_torch.benchmark.plain import Plain
 from planet_torch.build_model import Spaces
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
+from planet_torch.memory import peak_memory
 from planet_torch.objectives import objective
 from planet_torch.replay import Replay
 
@@ -219,12 +219,11 @@ def measure(job: Job, watch: Stopwatch) -> dict[str, Any]:
     job.run()
     watch.wait()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": seconds,
         "cpu": cpu,
         "parts": watch.read(),
-        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_mib": peak_memory() / 2**20,
     }
 
 
