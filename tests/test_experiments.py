@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -19,9 +20,11 @@ from planet_torch.experiments import foresight, planner_sweep, runner, summary
 from planet_torch.experiments.base import Experiment, Series, Variant
 from planet_torch.experiments.catalogue import EXPERIMENTS, series_of
 from planet_torch.experiments.figures import draw, final_scores, learning_curves
+from planet_torch.lock import locked
 from planet_torch.metrics import Counters, Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.published import Published
+from planet_torch.run import Run
 
 TASK = "toys:integrator"
 
@@ -172,6 +175,30 @@ def test_a_run_that_is_no_longer_finite_is_passed_over(tmp_path, performed, caps
     said = capsys.readouterr().out
     assert "could not be finished: three ahead, toys:poison, seed 0" in said
     assert "2 of 4 are finished" in said
+
+
+def test_a_run_of_another_process_is_left_to_it(tmp_path, performed, capsys):
+    assert experiment("run", "tiny", tmp_path, "--seeds", 1) == 0
+    shutil.rmtree(near := tmp_path / "debug" / "toys-integrator" / "near-0")
+    first = next(series_of("tiny", "debug", seeds=1, directory=tmp_path).entries())
+    Run.create(near, first.config)
+    performed.clear()
+    with locked(near):  # as the other process has it
+        assert experiment("run", "tiny", tmp_path, "--seeds", 1) == 0
+    said = capsys.readouterr().out
+    assert f"left to another process: {near} is in use by process {os.getpid()}" in said
+    assert "1 of 2 are finished" in said
+    assert not (near / "metrics.jsonl").exists()
+
+
+def test_runs_can_be_shorter_than_those_of_the_scale(tmp_path):
+    def lengths(**words):
+        series = series_of("models", "debug", directory=tmp_path, **words)
+        trains = {entry.config.train for entry in series.entries()}
+        return {(train.episodes, train.threads) for train in trains}
+
+    assert lengths() == {(PRESETS["debug"].train.episodes, 0)}
+    assert lengths(episodes=3, threads=1) == {(3, 1)}
 
 
 def test_a_plot_shows_what_was_asked_for_last(tmp_path, capsys):

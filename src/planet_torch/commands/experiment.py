@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from planet_torch.commands.types import Device
 from planet_torch.experiments.base import Series
-from planet_torch.ranges import Count, Options
+from planet_torch.ranges import Count, Options, Whole
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Experiment(Options):
     """Run a comparison of the paper by its name, and draw what came out.
 
     A run that is finished is not repeated, and one that was stopped goes on. All
-    experiments in one directory share their runs.
+    experiments in one directory share their runs, and so do processes: a run that
+    another one trains is left to it.
     """
 
     action: Positional[Literal["list", "run", "plot"]]
@@ -31,6 +32,10 @@ class Experiment(Options):
     """How many; five at the scale of the paper and three at cpu if left out."""
     tasks: Annotated[tuple[str, ...], arg(metavar="TASK...")] = ()
     """In place of the experiment's own."""
+    episodes: Count | None = None
+    """Of each run; those of the scale if left out."""
+    threads: Whole = 0
+    """Of each run, for a tensor operation; 0 leaves it to PyTorch."""
     directory: Annotated[Path, arg(metavar="DIR")] = Path("runs/experiments")
     """Where the runs, pictures and tables are."""
     device: Device = None
@@ -52,6 +57,8 @@ class Experiment(Options):
             self.seeds,
             self.directory,
             self.device or "cpu",
+            self.episodes,
+            self.threads,
         )
         if self.action == "run":
             return _run(series)

@@ -114,6 +114,8 @@ class Series:
     seeds: int
     directory: Path
     device: str = "cpu"
+    episodes: int | None = None
+    threads: int = 0
 
     @property
     def folder(self) -> Path:
@@ -124,7 +126,10 @@ class Series:
     def variants(self) -> list[Variant]:
         """What is compared."""
         preset = PRESETS[self.scale]
-        train = replace(preset.train, device=self.device)
+        episodes = self.episodes or preset.train.episodes
+        train = replace(
+            preset.train, episodes=episodes, device=self.device, threads=self.threads
+        )
         return self.experiment.variants(replace(preset, train=train))
 
     def entries(self) -> Iterator[Entry]:

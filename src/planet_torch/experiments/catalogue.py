@@ -27,6 +27,8 @@ def series_of(
     seeds: int | None = None,
     directory: Path = Path("runs/experiments"),
     device: str = "cpu",
+    episodes: int | None = None,
+    threads: int = 0,
 ) -> Series:
     """The runs of the experiment of a name.
 
@@ -37,6 +39,8 @@ def series_of(
         seeds: how many; five at the scale of the paper and three at `cpu` if left out.
         directory: of all experiments, which share runs.
         device: where to compute.
+        episodes: of each run; those of the scale if left out.
+        threads: for a tensor operation; 0 leaves it to PyTorch.
 
     Raises:
         ValueError: if there is no such experiment.
@@ -47,4 +51,6 @@ def series_of(
     own = experiment.tasks if scale == "paper" else experiment.small_tasks
     chosen = tuple(dict.fromkeys(tasks)) or own
     count = seeds or experiment.seeds or SEEDS[scale]
-    return Series(experiment, scale, chosen, count, directory, device)
+    return Series(
+        experiment, scale, chosen, count, directory, device, episodes, threads
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from planet_torch.config import Config
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.files import write_atomically
+from planet_torch.lock import RunInUseError, locked
 from planet_torch.metrics import Counters, Progress, Reporter
 from planet_torch.progress import terminal_progress
 from planet_torch.run import Run
@@ -24,7 +25,8 @@ Say = Callable[[str], None]
 def run_all(series: Series, say: Say = print) -> list[Entry]:
     """Bring every run of a series to its end; one that is finished is left alone.
 
-    A run that cannot go on, since a number in it is no longer finite, is passed over.
+    A run that cannot go on, since a number in it is no longer finite, is passed over,
+    and one that another process is at work on is left to it.
 
     Args:
         series: what to run.
@@ -47,6 +49,8 @@ def run_all(series: Series, say: Say = print) -> list[Entry]:
         say(f"run {number} of {len(entries)}: {entry}, in {entry.directory}")
         try:
             perform(series, entry)
+        except RunInUseError as error:
+            say(f"left to another process: {error}")
         except FloatingPointError as error:
             say(f"{entry}: {error}")
             failed.append(entry)
@@ -72,9 +76,9 @@ def learn(run: Run, progress: Progress) -> None:
 
 def plan(run: Run, progress: Progress) -> None:
     """Plan with the true simulator; what was stopped begins anew, since it is short."""
-    run.metrics.unlink(missing_ok=True)
     count = run.config.train.evaluation_episodes
-    with Reporter(run.metrics, progress=progress) as reporter, StopSignals() as stop:
+    with locked(run.directory), StopSignals() as stop:
+        run.metrics.unlink(missing_ok=True)
         planned = plan_episodes(
             run.config, count, on_decision=lambda returns: stop.check()
         )
@@ -82,12 +86,13 @@ def plan(run: Run, progress: Progress) -> None:
         returns = [one.episode.score for one in episodes]
         seconds = float(np.mean([one.seconds for one in episodes]))
         score = float(np.mean(returns))
-        reporter.log(
-            "evaluate",
-            {"score": score, "returns": returns, "seconds_per_decision": seconds},
-            Counters(episodes=count),
-            run.config.task,
-        )
+        with Reporter(run.metrics, progress=progress) as reporter:
+            reporter.log(
+                "evaluate",
+                {"score": score, "returns": returns, "seconds_per_decision": seconds},
+                Counters(episodes=count),
+                run.config.task,
+            )
 
 
 METHODS = {"train": learn, "plan": plan}
