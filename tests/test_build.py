@@ -108,6 +108,37 @@ def test_every_objective_trains_every_model(dynamics, options):
     assert set(shown) == names | added
 
 
+def reached(model, loss):
+    """The names of the parameters that a number has a gradient for."""
+    model.zero_grad()
+    loss.backward()
+    parameters = model.named_parameters()
+    return {n for n, p in parameters if p.grad is not None and p.grad.any()}
+
+
+@pytest.mark.parametrize("value_discount", [0.0, 0.9])
+@pytest.mark.parametrize("dynamics", [n for n in NAMES if n != "rnn-released"])
+def test_all_that_a_decision_uses_is_trained_and_beside_it_the_decoder_alone(
+    dynamics, value_discount
+):
+    """A decision filters an observation, and plans by the returns that follow it."""
+    base = PRESETS["debug"]
+    weights = ObjectiveConfig(free_nats=0.0, value_discount=value_discount)
+    config = debug(model=replace(base.model, dynamics=dynamics), objective=weights)
+    torch.manual_seed(0)
+    model = build_model.world_model(config, SMALL)
+    chunk, terms = small_chunk(), build_model.objective_terms(config)
+    state, action = model.dynamics.initial(2), chunk.action[:, :1]
+    for row in range(2):  # the second reads a state that is not zero
+        seen = model.prepare(chunk.observation[:, row], stream())
+        state = model.filter(state, seen, action[:, 0], stream(row))
+    returns = model.returns_from(state, stream())(chunk.action[:, None])
+    used = reached(model, returns.sum())
+    trained = reached(model, objective(model, terms, chunk, stream())[0])
+    assert used <= trained == {name for name, _ in model.named_parameters()}
+    assert {name.partition(".")[0] for name in trained - used} == {"decoder"}
+
+
 @pytest.mark.parametrize(
     "change",
     [

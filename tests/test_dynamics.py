@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from planet_torch.build_model import DYNAMICS
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN, State, concatenate, stack
 from planet_torch.objectives import kl_divergence
 from toy_models import stream
 
 PARTS = ("mean", "stddev", "sample", "belief")
 SIZES = {"stochastic_size": 3, "belief_size": 4, "units": 5}
-KINDS = {"rssm": RSSM, "ssm": SSM, "rnn": RNN, "rnn-released": ReleasedRNN}
-FAIR = ["rssm", "ssm", "rnn"]
+FAIR = [kind for kind in DYNAMICS if kind != "rnn-released"]
 
 
 def build(kind, norm="none"):
     torch.manual_seed(0)
-    return KINDS[kind](2, 6, **SIZES, norm=norm)
+    return DYNAMICS[kind](2, 6, **SIZES, norm=norm)
 
 
 def assert_states_close(actual, expected):
@@ -36,7 +36,7 @@ def chunk(dynamics, batch=3, length=5, seed=1):
     return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=DYNAMICS)
 def dynamics(request):
     return build(request.param)
 
@@ -62,7 +62,7 @@ def test_the_first_state_is_zero(dynamics):
 
 
 @settings(max_examples=10)
-@given(st.sampled_from(sorted(KINDS)), st.integers(1, 4), st.integers(1, 5))
+@given(st.sampled_from(sorted(DYNAMICS)), st.integers(1, 4), st.integers(1, 5))
 def test_a_batch_is_a_stack_of_singles(kind, batch, length):
     dynamics = build(kind)
     embeddings, actions, noise = chunk(dynamics, batch, length)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from planet_torch.build_model import DYNAMICS
 from planet_torch.chunk import Chunk
 from planet_torch.prediction import predict
 from planet_torch.world_model import WorldModel
-from toy_models import Counting
+from toy_models import Counting, small_chunk, small_model
 
 CONTEXT = 3
 
@@ -88,6 +89,22 @@ def test_real_frames_have_the_bits_that_the_model_reads(world_model):
     ]
     world_model.image_bits = 8
     assert foresee(world_model, chunk, 1).real[0, :, 0, 0, 0].tolist() == [0, 7, 8, 255]
+
+
+@pytest.mark.parametrize("kind", DYNAMICS)
+def test_every_model_foresees_from_what_it_saw_and_the_actions_alone(kind):
+    model, chunk = small_model(DYNAMICS[kind]), small_chunk(batch=2, length=6)
+    ahead, acted = chunk.observation.clone(), chunk.action.clone()
+    ahead[:, CONTEXT:] = 0
+    acted[:, CONTEXT + 1] = -acted[:, CONTEXT + 1]
+    first = foresee(model, chunk)
+    assert len(first.error_per_distance) == 6 - CONTEXT
+    assert np.isfinite(first.error_per_distance).all()
+    blind = foresee(model, replace(chunk, observation=ahead))
+    np.testing.assert_array_equal(blind.predicted_reward, first.predicted_reward)
+    moved = foresee(model, replace(chunk, action=acted)).predicted_reward
+    differs = (moved != first.predicted_reward).any(axis=0)
+    assert differs.tolist() == [False] * (CONTEXT + 1) + [True] * 2
 
 
 @pytest.mark.parametrize("context", [0, 6])

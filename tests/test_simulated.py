@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from planet_torch import build, video
 from planet_torch.agent import Agent, RandomAgent
 from planet_torch.cli import main, parse
 from planet_torch.config import Config, EnvConfig, PlannerConfig
-from planet_torch.envs import make
+from planet_torch.envs import make, tasks
 from planet_torch.planners import CEM, ICEM
 from planet_torch.rollout import run_episodes
 from planet_torch.simulated import SimulatorAgent, plan_episodes
@@ -198,6 +198,24 @@ def test_planning_scores_far_above_random_actions():
     envs.close()
     assert np.mean(random) < 300
     assert planned.episode.score > 800
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("task", [task.name for task in tasks()])
+def test_every_task_of_the_suite_can_be_planned_in(task):
+    """Two decisions of half an episode each, whose scores are the environment's own."""
+    planner = PlannerConfig(method="random-shooting", horizon=1, candidates=2)
+    env = EnvConfig(observation="state", action_repeat=500)
+    config = Config(task=task, env=env, planner=planner)
+    (planned,) = plan_episodes(config, 1)
+    acting, (seed,) = (
+        make(task, **asdict(env)),
+        np.random.SeedSequence(0).generate_state(1),
+    )
+    acting.reset(seed=int(seed))
+    stepped = [acting.step(action)[1] for action in planned.episode.action[1:]]
+    np.testing.assert_array_equal(planned.episode.reward[1:], np.float32(stepped))
 
 
 @pytest.mark.parametrize(

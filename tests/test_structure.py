@@ -250,6 +250,17 @@ def test_config_stops_at_the_builders():
     assert [name for name in users if LAYER[room(name)] < BUILD] == []
 
 
+def test_no_variant_is_known_where_episodes_are_made_and_learned_from():
+    """Models, objectives, planners and collectors are chosen by the builders alone."""
+    config = importlib.import_module(f"{PACKAGE}.config").Config
+    paths = [leaf.split(".") for leaf in leaves(config)]
+    variants = {p[-1] for p in paths if p[0] in ("model", "objective", "planner")}
+    files = sources()
+    for name in ("trainer", "attempts", "rollout"):
+        read = options_read(files[name]) & {*variants, "collection"}
+        assert read == set(), f"{name} asks which variant it runs"
+
+
 def test_every_option_is_read():
     config = importlib.import_module(f"{PACKAGE}.config").Config
     builders = [t for n, t in sources().items() if LAYER.get(room(n), 0) >= BUILD]
