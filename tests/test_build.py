@@ -55,6 +55,13 @@ def test_the_paper_preset_has_the_terms_of_the_released_code():
     assert divergence == Divergence(weight=1.0, free_nats=3.0, balance=None)
 
 
+@pytest.mark.parametrize(("starts", "own"), [("shared", False), ("own", True)])
+def test_candidates_start_where_the_config_says(starts, own):
+    base = PRESETS["debug"]
+    config = debug(model=replace(base.model, candidate_starts=starts))
+    assert build_model.world_model(config, SMALL).own_starts is own
+
+
 def test_paper_overshooting_has_the_weights_of_the_first_release():
     """Beside a squared error, not its half: 1, 49 times 1/49, and 0.1 (section 2.4)."""
     terms = build_model.objective_terms(PRESETS["paper-overshooting"])

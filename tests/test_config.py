@@ -47,6 +47,7 @@ def test_the_preset_paper_is_the_paper():
         "model.reward_units": 300,
         "model.activation": "relu",
         "model.norm": "none",
+        "model.candidate_starts": "shared",  # the paper's box says otherwise
         "model.image_bits": 5,
         "objective.observation_weight": 1,
         "objective.decoded": 1,

@@ -218,6 +218,7 @@ EFFECTS = {
     "model.belief_size": 17,
     "model.units": 17,
     "model.min_stddev": 0.2,
+    "model.candidate_starts": "own",
     "model.reward_layers": 2,
     "model.reward_units": 17,
     "model.activation": "elu",

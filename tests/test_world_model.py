@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from planet_torch.dynamics import State
+from planet_torch.dynamics import RNN, RSSM, SSM, State
 from planet_torch.world_model import ROWS
 from toy_models import counting_model, gaussian, small_images, small_model, stream
 
@@ -66,6 +66,28 @@ def test_candidates_share_the_start_sample_but_not_the_noise_after_it():
     returns = model.returns_from(state, stream())(torch.zeros(1, 6, 2, 2))
     assert_close(starts[0], torch.ones(6, 3))  # the sample, not the mean
     assert len(returns.unique()) == 6
+
+
+@pytest.mark.parametrize("kind", [RSSM, SSM, RNN])
+def test_candidates_with_starts_of_their_own_draw_them_from_the_posterior(kind):
+    """As Algorithm 2 has it. Of a deterministic model the posterior is a point."""
+    model, count = small_model(kind), 4000
+    model.own_starts = True
+    belief = torch.randn(2, model.dynamics.belief_size, generator=stream(2))
+    mean = torch.tensor([[1.0, -2.0, 0.0], [5.0, 6.0, 7.0]])
+    stddev = torch.tensor([[0.5, 1.0, 2.0], [0.1, 0.2, 0.3]])
+    starts = []
+    advance = model.dynamics.advance
+    model.dynamics.advance = lambda state, action: (
+        starts.append(state) or advance(state, action)
+    )
+    state = State(mean, stddev, torch.full((2, 3), 99.0), belief)
+    model.returns_from(state, stream())(torch.zeros(2, count, 1, 2))
+    start = starts[0].map(lambda part: part.reshape(2, count, -1))
+    assert_close(start.belief, belief[:, None].expand_as(start.belief))
+    assert_close(start.sample.mean(dim=1), mean, atol=0.1, rtol=0)
+    spread = 0 * stddev if kind is RNN else stddev
+    assert_close(start.sample.std(dim=1), spread, atol=0.01, rtol=0.05)
 
 
 def test_filtering_step_by_step_gives_the_states_of_the_chunk():

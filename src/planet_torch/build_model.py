@@ -68,6 +68,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         _scalar_head(model, features),
         _scalar_head(model, features) if discount else None,
         discount=discount or 1.0,
+        own_starts=model.candidate_starts == "own",
         image_bits=model.image_bits,
         dtype=dtype(config),
     )

@@ -86,6 +86,9 @@ class ModelConfig(Options):
     """What follows each hidden layer."""
     norm: Literal["none", "layer"] = "none"
     """layer puts layer normalisation before each activation."""
+    candidate_starts: Literal["shared", "own"] = "shared"
+    """The sample of the state from which the candidates of a plan start: one for all,
+    or one for each, as in the paper's Algorithm 2."""
     image_bits: Annotated[int, Range(1, 8)] = 5
     """Bits a colour channel that the model sees."""
 

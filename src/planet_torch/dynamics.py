@@ -114,6 +114,7 @@ class Dynamics(nn.Module, ABC):
 
     stochastic_size: int
     belief_size: int
+    noisy = True  # or is the sample the mean?
 
     @abstractmethod
     def project_action(self, action: Tensor) -> Tensor:
@@ -134,6 +135,13 @@ class Dynamics(nn.Module, ABC):
     @abstractmethod
     def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:
         """The state inferred from a projected embedding."""
+
+    def state(
+        self, mean: Tensor, stddev: Tensor, noise: Tensor, belief: Tensor
+    ) -> State:
+        """The state with its sample."""
+        sample = mean + stddev * noise if self.noisy else mean
+        return State(mean, stddev, sample, belief)
 
     @property
     def feature_size(self) -> int:
@@ -205,7 +213,6 @@ class Recurrent(Dynamics):
     """
 
     head: type[GaussianHead | PointHead] = GaussianHead
-    noisy = True  # or is the sample the mean?
 
     def __init__(
         self,
@@ -252,13 +259,6 @@ class Recurrent(Dynamics):
         hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
         mean, stddev = self.posterior_head(hidden)
         return self.state(mean, stddev, noise, carry)
-
-    def state(
-        self, mean: Tensor, stddev: Tensor, noise: Tensor, belief: Tensor
-    ) -> State:
-        """The state with its sample."""
-        sample = mean + stddev * noise if self.noisy else mean
-        return State(mean, stddev, sample, belief)
 
 
 class RSSM(Recurrent):
@@ -332,9 +332,9 @@ class SSM(Dynamics):
 
     def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
         mean, stddev = carry.chunk(2, dim=-1)
-        return State(mean, stddev, mean + stddev * noise, carry[..., :0])
+        return self.state(mean, stddev, noise, carry[..., :0])
 
     def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
         hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
         mean, stddev = self.posterior_head(hidden)
-        return State(mean, stddev, mean + stddev * noise, carry[..., :0])
+        return self.state(mean, stddev, noise, carry[..., :0])

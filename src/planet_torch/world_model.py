@@ -27,6 +27,7 @@ class WorldModel(nn.Module):
         value: features to what the discounted rewards after a state sum to, times
             1 - discount, so that it has the scale of one reward.
         discount: of a reward a decision later; below 1 where there is a value.
+        own_starts: whether each candidate of a plan starts from a sample of its own.
         image_bits: bits a colour channel that the model sees.
         dtype: of the products in encoder, decoder and imagined returns. The rest, and
             every sum over many of them, is float32: where a filter runs for long or a
@@ -42,6 +43,7 @@ class WorldModel(nn.Module):
         value: nn.Module | None = None,
         *,
         discount: float = 1.0,
+        own_starts: bool = False,
         image_bits: int = 5,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -52,6 +54,7 @@ class WorldModel(nn.Module):
         self.reward = reward
         self.value = value
         self.discount = discount
+        self.own_starts = own_starts
         self.image_bits = image_bits
         self.dtype = dtype
 
@@ -108,14 +111,21 @@ class WorldModel(nn.Module):
         """The imagined returns of action sequences that start in ``state`` (B, ...).
 
         A return is the sum of the reward head's means over the states after each
-        action, one trajectory a candidate, all from the same sample. As reference, it
-        is plain; with a value head it is discounted and ends in the last state's value.
+        action, one trajectory a candidate. As reference, it is plain, and all start
+        from one sample; with ``own_starts`` each has its own, as in the paper's
+        Algorithm 2. With a value head it is discounted and ends in the last state's
+        value.
         """
 
         def returns_of(actions: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:
             batch, candidates, horizon, size = actions.shape
             # Environment-major, like the actions: row b * J + j is candidate j of b.
             start = state.map(lambda part: part.repeat_interleave(candidates, dim=0))
+            if self.own_starts:
+                fresh = self.noise(batch * candidates, generator=generator)
+                start = self.dynamics.state(
+                    start.mean, start.stddev, fresh, start.belief
+                )
             noise = self.noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
             with self.autocast():
