@@ -221,6 +221,32 @@ def test_more_time_gives_better_plans_and_the_first_slice_is_always_done(make):
     assert -1.5 < values[0.001] < values[10_000]  # a random candidate has -2.5
 
 
+@pytest.mark.parametrize("make", [ALL[2], ALL[4]], ids=["random-shooting", "icem"])
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seconds=st.integers(1, 700))
+def test_a_plan_out_of_time_is_the_best_candidate_so_far(make, seconds):
+    """Of all that were evaluated, however few; those of CEM and MPPI are means."""
+    slow = SlowReturns()
+    recorder = Recorder(slow)
+    planner = make(**SMALL, clock=slow.clock, decision_budget_ms=1e3 * seconds)
+    plan = planner.plan(recorder, 1, 1, seeded())
+    value = distance_to(torch.tensor([[0.5]]))
+    best = max(value(actions).max().item() for actions in recorder.asked)
+    assert value(plan[:, None]).item() == best
+
+
+@pytest.mark.parametrize("make", [ALL[0], ALL[3]], ids=["cem", "mppi"])
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_a_search_out_of_time_is_one_of_fewer_iterations(make, iterations):
+    slow = SlowReturns()
+    size = {"horizon": 2, "candidates": 160}  # a second each
+    budget = {"clock": slow.clock, "decision_budget_ms": 160e3 * iterations}
+    cut = make(**size, **budget).plan(slow, 1, 1, seeded())
+    whole = make(**size, iterations=iterations).plan(SlowReturns(), 1, 1, seeded())
+    assert slow.evaluated == 160 * iterations
+    assert torch.equal(cut, whole)
+
+
 def test_an_iteration_cut_short_refits_to_the_same_share_of_elites():
     """Time for 25 of 200 candidates leaves 3 of 20 elites."""
     slow = SlowReturns()

@@ -209,11 +209,8 @@ def test_every_task_of_the_suite_can_be_planned_in(task):
     env = EnvConfig(observation="state", action_repeat=500)
     config = Config(task=task, env=env, planner=planner)
     (planned,) = plan_episodes(config, 1)
-    acting, (seed,) = (
-        make(task, **asdict(env)),
-        np.random.SeedSequence(0).generate_state(1),
-    )
-    acting.reset(seed=int(seed))
+    acting = make(task, **asdict(env))
+    acting.reset(seed=int(np.random.SeedSequence(0).generate_state(1)[0]))
     stepped = [acting.step(action)[1] for action in planned.episode.action[1:]]
     np.testing.assert_array_equal(planned.episode.reward[1:], np.float32(stepped))
 
