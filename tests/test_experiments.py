@@ -388,6 +388,24 @@ def test_the_models_differ_in_their_dynamics_alone():
         assert replace(other, model=model) == rssm
 
 
+@pytest.mark.parametrize("scale", ["paper", "cpu"])
+def test_the_activations_are_compared_for_each_model_and_share_its_runs(scale):
+    activations, models = (
+        {v.name: v.config for v in series_of(name, scale).variants}
+        for name in ("activations", "models")
+    )
+    assert len(activations) == 6
+    assert all(activations[name] == config for name, config in models.items())
+    kinds = [(c.model.dynamics, c.model.activation) for c in activations.values()]
+    expected = [(d, a) for d in ("rssm", "ssm", "rnn") for a in ("relu", "elu")]
+    assert kinds == expected
+    plain = {
+        replace(c, model=replace(c.model, dynamics="rssm", activation="relu"))
+        for c in activations.values()
+    }
+    assert len(plain) == 1
+
+
 def test_one_agent_learns_all_tasks_in_one_run(tmp_path, performed):
     """Its episodes are counted for each task, as those of the others are."""
     both = ("toys:integrator", "toys:mirrored")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planet_torch.config import unknown
+from planet_torch.experiments.activations import ACTIVATIONS
 from planet_torch.experiments.agents import AGENTS
 from planet_torch.experiments.base import SEEDS, Experiment, Scale, Series
 from planet_torch.experiments.models import MODELS
@@ -16,7 +17,9 @@ from planet_torch.experiments.planner_sweep import PLANNER_SWEEP
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (TABLE, MODELS, AGENTS, OVERSHOOTING, ONE_AGENT, PLANNER_SWEEP)
+    for experiment in (
+        *(TABLE, MODELS, AGENTS, ONE_AGENT, OVERSHOOTING, ACTIVATIONS, PLANNER_SWEEP),
+    )
 }
 
 
