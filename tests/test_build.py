@@ -62,6 +62,13 @@ def test_candidates_start_where_the_config_says(starts, own):
     assert build_model.world_model(config, SMALL).own_starts is own
 
 
+def test_a_start_for_each_candidate_is_refused_where_it_has_no_meaning():
+    base = PRESETS["debug"].model
+    config = debug(model=replace(base, dynamics="drnn", candidate_starts="own"))
+    with pytest.raises(ValueError, match=r"no meaning for model\.dynamics 'drnn'"):
+        build_model.world_model(config, SMALL)
+
+
 def test_paper_overshooting_has_the_weights_of_the_first_release():
     """Beside a squared error, not its half: 1, 49 times 1/49, and 0.1 (section 2.4)."""
     terms = build_model.objective_terms(PRESETS["paper-overshooting"])
@@ -77,7 +84,7 @@ def test_paper_overshooting_has_the_weights_of_the_first_release():
 
 def test_every_model_that_can_be_named_can_be_built():
     assert set(NAMES) == set(build_model.DYNAMICS)
-    assert len(NAMES) == 4
+    assert len(NAMES) == 5
 
 
 @pytest.mark.parametrize("dynamics", NAMES)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from planet_torch.build_model import DYNAMICS
+from planet_torch.drnn import DRNN, TwoBeliefs
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN, State, concatenate, stack
 from planet_torch.objectives import kl_divergence
 from toy_models import stream
@@ -50,8 +51,12 @@ def test_shapes(dynamics):
         assert state.mean.shape == (3, 5, dynamics.stochastic_size)
         assert state.belief.shape == (3, 5, dynamics.belief_size)
         assert state.features.shape == (3, 5, dynamics.feature_size)
-    # As reference: the sample comes first.
-    together = torch.cat([priors.sample, priors.belief], dim=-1)
+
+
+@pytest.mark.parametrize("kind", [k for k in DYNAMICS if k != "drnn"])
+def test_heads_read_the_sample_and_then_the_belief(kind):
+    _, priors = build(kind).observe(*chunk(build(kind)))
+    together = torch.cat([priors.sample, priors.belief], dim=-1)  # as reference
     assert torch.equal(priors.features, together)
 
 
@@ -266,6 +271,51 @@ def test_ssm_is_its_equations():
         sample = q.sample
 
 
+@torch.no_grad()
+def test_drnn_is_its_equations():
+    """Two GRUs, a sample between them; the prior has zeros for the embedding."""
+    drnn = build("drnn")
+    embeddings, actions, noise = chunk(drnn)
+    posteriors, priors = drnn.observe(embeddings, actions, noise)
+    sample, encoder, decoder = (torch.zeros(3, size) for size in (3, 4, 4))
+    for t in range(5):
+
+        def step(embedding, epsilon, before=(sample, encoder, decoder), t=t):
+            sample, encoder, decoder = before
+            seen = torch.cat([embedding, actions[:, t], sample], dim=-1)
+            encoder = drnn.encoder(seen, encoder)
+            hidden = torch.relu(dense(drnn.hidden, encoder, sample, decoder))
+            drawn = gaussian(drnn.head, hidden, epsilon)
+            return TwoBeliefs(*drawn, drnn.decoder(drawn[2], decoder), encoder)
+
+        prior = step(torch.zeros(3, 6), noise[1, :, t])
+        posterior = step(embeddings[:, t], noise[0, :, t])
+        for state, expected in ((priors, prior), (posteriors, posterior)):
+            assert_states_close(state[:, t], expected)
+            assert_close(state.encoder[:, t], expected.encoder)
+        sample, encoder, decoder = (
+            *(posterior.sample, posterior.encoder),
+            posterior.belief,
+        )
+
+
+def test_heads_of_the_drnn_read_the_later_belief_alone():
+    """Else there would be a way from an observation around the sample."""
+    drnn = build("drnn")
+    embeddings, actions, noise = chunk(drnn, length=1)
+    embeddings.requires_grad_()
+    posteriors, _ = drnn.observe(embeddings, actions, noise)
+    assert torch.equal(posteriors.features, posteriors.belief)
+    posteriors.features.sum().backward(retain_graph=True)
+    assert embeddings.grad.any()
+    with torch.no_grad():
+        for moment in (drnn.head.mean, drnn.head.stddev):
+            moment.weight.zero_()
+    embeddings.grad.zero_()
+    drnn.observe(embeddings, actions, noise)[0].features.sum().backward()
+    assert not embeddings.grad.any()
+
+
 @pytest.mark.parametrize("kind", ["rnn", "rnn-released"])
 def test_deterministic_models_do_not_read_the_noise(kind):
     dynamics = build(kind)
@@ -304,6 +354,8 @@ def test_the_divergence_of_the_rnn_is_the_distance_of_its_points():
         # The RSSM's 556,320 without two layers for standard deviations
         (RNN, 556_320 - 2 * 6_030),
         (ReleasedRNN, 556_320),
+        # (1055 + 200) x 600, 430 x 200, 2 x (200 x 30), 230 x 600, and biases
+        (DRNN, 753_600 + 86_200 + 12_060 + 138_600),
     ],
 )
 def test_the_others_have_the_parameters_of_the_paper_size(kind, count):

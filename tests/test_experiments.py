@@ -368,10 +368,12 @@ def test_each_config_can_be_built(scale, name):
         build.check(replace(variant.config, task="dmc/cartpole-swingup"))
 
 
+@pytest.mark.parametrize("name", ["overshooting", "drnn"])
 @pytest.mark.parametrize("scale", ["paper", "cpu"])
-def test_overshooting_leaves_the_weight_of_one_step_as_it_is(scale):
+def test_overshooting_leaves_the_weight_of_one_step_as_it_is(scale, name):
     """And all further distances weigh as much together."""
-    without, within = (v.config for v in series_of("overshooting", scale).variants)
+    *_, without, within = (v.config for v in series_of(name, scale).variants)
+    assert replace(within, objective=without.objective) == without
     weight, terms = without.objective.kl_weight, within.objective
     (term,) = [t for t in build_model.objective_terms(within) if hasattr(t, "betas")]
     betas = np.array(term.betas) / len(term.betas)

@@ -30,7 +30,7 @@ LAYERS = [
     ],
     ["guard", "world_model", "envs.checked", "envs.dm_control"],
     ["envs.isolate"],
-    ["agent", "objectives", "prediction", "envs", "envs.simulator"],
+    ["agent", "drnn", "objectives", "prediction", "envs", "envs.simulator"],
     ["overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],

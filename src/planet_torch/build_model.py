@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.drnn import DRNN
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
 from planet_torch.objectives import (
@@ -23,11 +24,12 @@ from planet_torch.overshooting import LatentOvershooting, ObservationOvershootin
 from planet_torch.value import Value
 from planet_torch.world_model import WorldModel
 
-DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN]] = {
+DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN | DRNN]] = {
     "rssm": RSSM,
     "ssm": SSM,
     "rnn": RNN,
     "rnn-released": ReleasedRNN,
+    "drnn": DRNN,
 }
 
 
@@ -45,8 +47,17 @@ class Spaces:
 
 
 def world_model(config: Config, spaces: Spaces) -> WorldModel:
-    """The world model for the spaces of the tasks."""
+    """The world model for the spaces of the tasks.
+
+    Raises:
+        ValueError: if two options do not go together.
+    """
     model = config.model
+    if model.dynamics == "drnn" and model.candidate_starts == "own":
+        raise ValueError(
+            "model.candidate_starts 'own' has no meaning for model.dynamics 'drnn', "
+            "whose belief has read the sample already; leave it at 'shared'"
+        )
     style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](

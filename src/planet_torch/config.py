@@ -65,9 +65,9 @@ class EnvConfig(Options):
 class ModelConfig(Options):
     """The world model."""
 
-    dynamics: Literal["rssm", "ssm", "rnn", "rnn-released"] = "rssm"
+    dynamics: Literal["rssm", "ssm", "rnn", "rnn-released", "drnn"] = "rssm"
     """The latent dynamics: both parts, stochastic only, deterministic only (as trained
-    here, or by the released recipe, which also wants kl_weight 0)."""
+    here, or by the released recipe, which also wants kl_weight 0); two GRUs."""
     stochastic_size: Count = 30
     """Width of the stochastic state."""
     belief_size: Count = 200

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -55,13 +55,13 @@ class State:
         return torch.cat([self.sample, self.belief], dim=-1)
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean, standard deviation, sample and belief."""
-        return self.mean, self.stddev, self.sample, self.belief
+    def parts(self) -> tuple[Tensor, ...]:
+        """Mean, standard deviation, sample and belief, and what a model adds."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
         """The state with ``function`` applied to each part."""
-        return State(*map(function, self.parts))
+        return type(self)(*map(function, self.parts))
 
     def __getitem__(self, index: object) -> State:
         """Index the batch axes of every part."""
@@ -71,13 +71,13 @@ class State:
 def stack(states: Sequence[State]) -> State:
     """Stack states along a new time axis, behind the batch axis."""
     parts = zip(*(state.parts for state in states), strict=True)
-    return State(*(torch.stack(part, dim=1) for part in parts))
+    return type(states[0])(*(torch.stack(part, dim=1) for part in parts))
 
 
 def concatenate(states: Sequence[State]) -> State:
     """Join states one after another in time."""
     parts = zip(*(state.parts for state in states), strict=True)
-    return State(*(torch.cat(part, dim=1) for part in parts))
+    return type(states[0])(*(torch.cat(part, dim=1) for part in parts))
 
 
 class GaussianHead(nn.Module):

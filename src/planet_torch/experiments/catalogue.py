@@ -9,6 +9,7 @@ from planet_torch.config import unknown
 from planet_torch.experiments.activations import ACTIVATIONS
 from planet_torch.experiments.agents import AGENTS
 from planet_torch.experiments.base import SEEDS, Experiment, Scale, Series
+from planet_torch.experiments.deep import DEEP
 from planet_torch.experiments.models import MODELS
 from planet_torch.experiments.one_agent import ONE_AGENT
 from planet_torch.experiments.overshooting import OVERSHOOTING
@@ -18,7 +19,8 @@ from planet_torch.experiments.planner_sweep import PLANNER_SWEEP
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
-        *(TABLE, MODELS, AGENTS, ONE_AGENT, OVERSHOOTING, ACTIVATIONS, PLANNER_SWEEP),
+        *(TABLE, MODELS, AGENTS, ONE_AGENT, OVERSHOOTING, DEEP, ACTIVATIONS),
+        PLANNER_SWEEP,
     )
 }
 

@@ -10,8 +10,8 @@ from planet_torch.experiments.figures import learning_curves, prediction_errors
 from planet_torch.published import PLANET, PLANET_FIRST
 
 
-def variants(base: Config) -> list[Variant]:
-    """The one-step bound alone, and with the divergences of all further distances.
+def overshooting(base: Config) -> Config:
+    """The same with the divergences of all distances in a chunk.
 
     The sum of Eq. 7 is divided by D. So one step has the weight D, which leaves it as
     it is without overshooting, and each other distance D / (D - 1), so that together
@@ -24,14 +24,16 @@ def variants(base: Config) -> list[Variant]:
         kl_weight=terms.kl_weight * distance,
         overshooting_weight=terms.kl_weight * distance / (distance - 1),
     )
+    return replace(base, objective=further)
+
+
+def variants(base: Config) -> list[Variant]:
+    """The one-step bound alone, and all distances."""
+    further = overshooting(base)
+    label = f"latent overshooting, D = {further.objective.overshooting}"
     return [
         Variant("planet", "one-step bound", base, published=PLANET),
-        Variant(
-            "overshooting",
-            f"latent overshooting, D = {distance}",
-            replace(base, objective=further),
-            published=PLANET_FIRST,
-        ),
+        Variant("overshooting", label, further, published=PLANET_FIRST),
     ]
 
 
