@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -64,8 +64,8 @@ class DRNN(Dynamics):
         return self.belief_size
 
     def initial(self, *batch: int) -> TwoBeliefs:  # noqa: D102
-        state = super().initial(*batch)
-        return TwoBeliefs(*state.parts, encoder=state.belief)
+        zero = super().initial(*batch)
+        return TwoBeliefs(zero.mean, zero.stddev, zero.sample, zero.belief, zero.belief)
 
     def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
         return action
@@ -84,11 +84,11 @@ class DRNN(Dynamics):
         return self.posterior(carry, nothing, noise)
 
     def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
-        action, sample, encoder, belief = carry.split(self.widths, dim=-1)
+        action, sample, encoder, belief = torch.split(carry, self.widths, dim=-1)
         seen = torch.cat([embedding, action, sample], dim=-1)
         encoder = self.encoder(seen, encoder)
         inputs = torch.cat([encoder, sample, belief], dim=-1)
         mean, stddev = self.head(self.after_hidden(self.hidden(inputs)))
         drawn = self.state(mean, stddev, noise, belief)
-        later = replace(drawn, belief=self.decoder(drawn.sample, belief))
-        return TwoBeliefs(*later.parts, encoder=encoder)
+        belief = self.decoder(drawn.sample, belief)
+        return TwoBeliefs(mean, stddev, drawn.sample, belief, encoder)
