@@ -22,14 +22,15 @@ from planet_torch.envs import make
 EPISODES = 3
 FEW = "--planner.candidates 32 --planner.iterations 3"
 MORE = "--planner.candidates 128 --planner.iterations 6"
+MANY = "--planner.candidates 256 --planner.iterations 6 --planner.elites 20"
 SETTINGS = [
     "dmc/reacher-easy --planner.horizon 12",
     "dmc/cartpole-swingup --planner.horizon 20",
     "dmc/cheetah-run --planner.horizon 12",
-    f"dmc/cartpole-balance --planner.horizon 12 --planner.sigma 0.5 {MORE}",
+    f"dmc/cartpole-balance --planner.horizon 12 --planner.sigma 0.2 {MORE}",
     f"dmc/ball_in_cup-catch --planner.horizon 12 {FEW}",
     f"dmc/walker-walk --planner.horizon 15 {FEW}",
-    "dmc/finger-spin --planner.horizon 24",
+    f"dmc/finger-spin --planner.horizon 12 {MANY}",
     "dmc/cartpole-swingup --planner.horizon 12",
     "dmc/walker-walk --planner.horizon 20",
 ]
