@@ -28,7 +28,7 @@ SETTINGS = [
     "dmc/cartpole-swingup --planner.horizon 20",
     "dmc/cheetah-run --planner.horizon 12",
     f"dmc/cartpole-balance --planner.horizon 12 --planner.sigma 0.2 {MORE}",
-    f"dmc/ball_in_cup-catch --planner.horizon 12 {FEW}",
+    "dmc/ball_in_cup-catch --planner.horizon 12",
     f"dmc/walker-walk --planner.horizon 15 {FEW}",
     f"dmc/finger-spin --planner.horizon 12 {MANY}",
     "dmc/cartpole-swingup --planner.horizon 12",
