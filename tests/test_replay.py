@@ -249,11 +249,54 @@ def test_an_episode_without_a_checksum_is_read(tmp_path):
     assert replay.checksums == fill(tmp_path / "new", (4,)).checksums
 
 
-def test_a_file_spoilt_while_the_run_is_on_is_not_sampled(tmp_path):
-    replay = fill(tmp_path, (6,))
-    next(tmp_path.iterdir()).write_bytes(b"torn")
-    with pytest.raises(ValueError, match="spoilt while the run was on"):
+def flipped(path):
+    """One bit of the last row's observation."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 4
+    return bytes(content)
+
+
+def other(path):
+    """A whole episode, of as many rows, from elsewhere."""
+    foreign = fill(path.parents[1] / "foreign", (9, 9, 6))
+    return foreign._path(2, 6).read_bytes()
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["unread", "read before"])
+@pytest.mark.parametrize(
+    "spoil", [lambda _: b"torn", flipped, other], ids=["torn", "flipped", "foreign"]
+)
+def test_a_file_spoilt_while_the_run_is_on_is_not_sampled(tmp_path, sampled, spoil):
+    """Also by a program that leaves its size and its times of change as they were."""
+    replay = fill(tmp_path / "mine", (6,))
+    if sampled:
         draw(replay)
+    (path,) = (tmp_path / "mine").iterdir()
+    before = path.stat()
+    path.write_bytes(spoil(path))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"000000.*spoilt while the run was on"):
+            draw(replay)
+
+
+def test_a_file_that_was_replaced_by_its_like_is_sampled(tmp_path):
+    """A restored backup is no damage; nor is a file checked more often than needed."""
+    replay = fill(tmp_path, (6,))
+    drawn = draw(replay).observation
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        read = Counter()
+        inspect = replay_module._inspect
+        patch.setattr(
+            replay_module, "_inspect", lambda *a: read.update(a[:1]) or inspect(*a)
+        )
+        for _ in range(3):
+            assert torch.equal(draw(replay).observation, drawn)
+        assert read == {path: 1}
 
 
 @given(lengths, st.integers(1, 40))
@@ -378,7 +421,8 @@ def test_ten_thousand_episodes_cost_no_more_than_ten(tmp_path, monkeypatch):
         assert calls["open"] == 2
         assert not calls["scandir"]
         assert not calls["listdir"]
-        assert calls["stat"] < 5
+        # Of each chunk: whether the file is as it was when it was checked.
+        assert calls["stat"] < 20 + 25
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -2,7 +2,9 @@
 
 The directory is the index. The file ``episode-000012-00126.safetensors`` is episode 12
 and has 126 rows; nothing else is kept about it anywhere, and a crash leaves a whole
-episode or none. In memory an episode is two small integers and its checksum.
+episode or none. In memory an episode is two small integers, its checksum, and what the
+system said of its file when this was last found to fit: a file that is not as it was
+is read and checked again before a row of it is used.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ _DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]
 """For each array the name of its dtype and the shape of one row."""
+
+
+Stamp = tuple[int, ...]
+"""Of a file; whoever writes to it or puts another in its place changes it."""
 
 
 class Entry(NamedTuple):
@@ -75,6 +81,7 @@ class Replay:
         self.max_frames = max_frames
         self._files: list[Entry] = []  # by ascending number
         self._first = 0  # of these that is sampled
+        self._checked: dict[int, Stamp] = {}  # the files, as they were when checked
         self._next = 0  # the number of the next episode
         self._layout: Layout | None = None  # of every episode, once there is one
         self._frames = 0
@@ -194,6 +201,7 @@ class Replay:
         unused = min(_forgotten(rows, self.max_frames), self._first)
         for number, rows_, _ in self._files[:unused]:
             self._path(number, rows_).unlink(missing_ok=True)
+            self._checked.pop(number, None)
         del self._files[:unused]
         self._first -= unused
 
@@ -225,13 +233,16 @@ class Replay:
         self, parts: dict[str, np.ndarray], length: int, index: int, place: float
     ) -> None:
         """Write one chunk into ``parts``, at ``place`` in [0, 1) of the starts."""
-        number, rows, _ = self._files[self._first + index]
+        number, rows, checksum = self._files[self._first + index]
         start = int(place * (max(rows - length, 0) + 1))
         taken = min(rows, length)
         path = self._path(number, rows)
         try:
+            if self._checked.get(number) != (stamp := _stamp(path)):
+                _inspect(path, rows, checksum)
+                self._checked[number] = stamp
             opened = safe_open(path, framework="numpy")  # compares header and size
-        except SafetensorError as error:
+        except (ValueError, SafetensorError) as error:
             raise ValueError(
                 f"{path} was spoilt while the run was on: {error}; resume the run, "
                 "which sets the file aside"
@@ -263,10 +274,9 @@ class Replay:
         ]
         for number, rows, path in listing:
             try:
-                checksum, layout = _inspect(path, rows)
+                stamp = _stamp(path)
+                checksum, layout = _inspect(path, rows, recorded.get(number))
                 self._check_kind(layout)
-                if recorded.get(number, checksum) != checksum:
-                    raise ValueError("it is not the episode that the run recorded")
             except ValueError as error:
                 self._next = number + 1  # its number stays taken
                 aside = set_aside(path, "damaged").name
@@ -277,6 +287,7 @@ class Replay:
             if self._files and number == self._files[-1].number:
                 raise ValueError(f"two files claim to be episode {number}: see {path}")
             self._append(Entry(number, rows, checksum), layout)
+            self._checked[number] = stamp
         if told:
             warnings.warn(f"in {self.directory}: {'; '.join(told)}", stacklevel=3)
 
@@ -315,7 +326,13 @@ def _check_values(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError("row 0 is the reset, so its action and reward must be zero")
 
 
-def _inspect(path: Path, rows: int) -> tuple[str, Layout]:
+def _stamp(path: Path) -> Stamp:
+    """What the system says of a file, without reading it."""
+    now = path.stat()
+    return now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
+def _inspect(path: Path, rows: int, recorded: str | None) -> tuple[str, Layout]:
     """The checksum and layout of a file; a ValueError says why it is no episode."""
     arrays, header, checksum = unseal(path, "episode")
     if set(arrays) != set(_KINDS) or not isinstance(header.get("terminated"), bool):
@@ -324,4 +341,6 @@ def _inspect(path: Path, rows: int) -> tuple[str, Layout]:
     _check_values(arrays)
     if len(arrays["reward"]) != rows:
         raise ValueError("its rows are not as many as its name says")
+    if recorded not in (None, checksum):
+        raise ValueError("it is not the episode that the run recorded")
     return checksum, layout
