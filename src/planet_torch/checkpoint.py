@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,31 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         return dict(_together(header["content"], tensors))
     except (*MALFORMED, RuntimeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+
+
+def whole(
+    directory: Path,
+    damaged: dict[Path, str],
+    device: str = "cpu",
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The whole checkpoints of a run, newest first, each read when it is asked for.
+
+    Args:
+        directory: of the checkpoints.
+        damaged: is told what is wrong with the others.
+        device: of the tensors.
+        check: raises ValueError if one is not what is looked for.
+    """
+    for path in reversed(paths(directory)):
+        try:
+            content = load(path, device)
+            if check:
+                check(content)
+        except ValueError as error:
+            damaged[path] = f"{path.name}: {error}"
+        else:
+            yield path, content
 
 
 def check(content: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,8 @@ def recover(run: Run) -> Recovered:
         ValueError: if there are checkpoints, but none is whole; or if no episode is.
     """
     damaged: dict[Path, str] = {}
-    good = _good(run, damaged)
+    device = run.config.train.device
+    good = checkpoint.whole(run.checkpoints, damaged, device, checkpoint.check)
     newest = next(good, None)
     most = run.config.train.replay_frames
     if newest is None and damaged:
@@ -73,18 +74,6 @@ def recover(run: Run) -> Recovered:
             stacklevel=2,
         )
     return Recovered(state, replay, bool(damaged or missing))
-
-
-def _good(run: Run, damaged: dict[Path, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The whole checkpoints, newest first; the others are put into ``damaged``."""
-    for path in reversed(checkpoint.paths(run.checkpoints)):
-        try:
-            state = checkpoint.load(path, run.config.train.device)
-            checkpoint.check(state)
-        except ValueError as error:
-            damaged[path] = f"{path.name}: {error}"
-        else:
-            yield path, state
 
 
 def _missing(state: Mapping[str, Any], replay: Replay) -> list[int]:

@@ -96,13 +96,9 @@ def stored_config(directory: Path) -> tuple[Config, bool]:
 
 def learned_config(directory: Path) -> Config | None:
     """The config by which the newest whole checkpoint was learned, if there is one."""
-    for path in reversed(checkpoint.paths(directory / "checkpoints")):
-        try:
-            content = checkpoint.load(path)
-        except ValueError:
-            continue  # set aside when the run goes on
-        return config.parse(content["config"]) if "config" in content else None
-    return None
+    damaged: dict[Path, str] = {}  # set aside when the run goes on
+    _, content = next(checkpoint.whole(directory / "checkpoints", damaged), (None, {}))
+    return config.parse(content["config"]) if "config" in content else None
 
 
 def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:

@@ -142,15 +142,14 @@ class Run:
         Raises:
             ValueError: if there are some, but none can be read.
         """
-        paths = checkpoint.paths(self.checkpoints)
-        for path in reversed(paths):
-            try:
-                return checkpoint.load(path, self.config.train.device)
-            except ValueError as error:
-                warnings.warn(f"{error}; the one before is used", stacklevel=2)
-        if paths:
+        damaged: dict[Path, str] = {}
+        found = checkpoint.whole(self.checkpoints, damaged, self.config.train.device)
+        _, content = next(found, (None, None))
+        for error in damaged.values():
+            warnings.warn(f"{error}; the one before is used", stacklevel=2)
+        if damaged and content is None:
             raise ValueError(f"no checkpoint in {self.checkpoints} can be read")
-        return None
+        return content
 
     def agent(self, seed: int = 0) -> PlanetAgent:
         """The agent as the newest checkpoint has it, without exploration noise.
