@@ -39,8 +39,8 @@ class Listener(Silent):
     def write(self, record):
         self.heard.append(record)
 
-    def recall(self, records):
-        self.heard.append(list(records))
+    def recall(self, records, counters):
+        self.heard.append((list(records), counters))
 
     def close(self):
         self.heard.append("close")
@@ -82,9 +82,17 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tmp_path, torn):
         file.write(torn)
     kept = read_metrics(tmp_path / "whole")[: mark[0]]
     listener = Listener()
-    run(tmp_path / "cut", range(3, 6), resume=mark, progress=listener)
+    run(
+        tmp_path / "cut",
+        range(3, 6),
+        resume=mark,
+        progress=listener,
+        counters=counters(9),
+    )
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
-    assert [record.values for record in listener.heard[0]] == [r.values for r in kept]
+    recalled, where = listener.heard[0]
+    assert [record.values for record in recalled] == [r.values for r in kept]
+    assert where == counters(9)
     times = [record.time for record in read_metrics(tmp_path / "cut")]
     assert times == sorted(times)
 

@@ -66,7 +66,9 @@ def test_a_sparkline_leaves_gaps_where_there_is_no_number():
 
 def test_the_panel_shows_all_one_wants_to_know(clock, console):
     panel = Panel("dmc/cartpole-balance", 75, console, clock)
-    panel.recall([collect(1, 100.0), collect(2, 300.0), collect(3, 200.0)])
+    records = [collect(1, 100.0), collect(2, 300.0), collect(3, 200.0)]
+    panel.recall(records, Counters(updates=250, episodes=3))
+    assert "updates 250, episodes 3" in shown(panel, console)
     panel.phase("collect", 1000, "environment steps")
     clock.now = 4.0
     panel.advance(1000)
@@ -125,6 +127,15 @@ def test_lines_name_every_counter_and_break_a_long_silence(clock):
         "environment steps 5,000, decisions 625, updates 500, episodes 5"
     )
     assert minutes == ["fit: 7/100 updates", "fit: 13/100 updates"]
+
+
+def test_lines_say_where_a_run_goes_on(console):
+    lines = Lines("task", 75, console)
+    with console.capture() as capture:
+        lines.recall([], Counters())
+        lines.recall([collect(1, 100.0)], Counters(24, 24, 5, 2))
+    told = "environment steps 24, decisions 24, updates 5, episodes 2"
+    assert capture.get() == f"goes on after {told}\n"
 
 
 @pytest.mark.parametrize(("terminal", "kind"), [(True, Panel), (False, Lines)])

@@ -96,8 +96,8 @@ class Sink(Protocol):
 class Progress(Sink, Protocol):
     """A sink for a person who waits, who also learns what is going on in between."""
 
-    def recall(self, records: Sequence[Record]) -> None:
-        """Take the records of the run so far, when it is resumed."""
+    def recall(self, records: Sequence[Record], counters: Counters) -> None:
+        """Take the records of the run so far, and where it goes on, if resumed."""
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """Begin a part of the run that takes ``total`` of ``unit``."""
@@ -112,7 +112,7 @@ class Silent:
     def write(self, record: Record) -> None:
         """Ignore it."""
 
-    def recall(self, records: Sequence[Record]) -> None:
+    def recall(self, records: Sequence[Record], counters: Counters) -> None:
         """Ignore them."""
 
     def phase(self, name: str, total: int, unit: str) -> None:
@@ -143,6 +143,7 @@ class Reporter:
         resume: which lines to keep, as `mark` said at the checkpoint, or how many.
             Without it the run is new. A file that has other lines is set aside, and
             those that can still be read are kept.
+        counters: where the run goes on, which may be after its last line.
 
     Attributes:
         lost: whether the file was not as it was marked.
@@ -157,6 +158,7 @@ class Reporter:
         sinks: Sequence[Sink] = (),
         progress: Progress | None = None,
         resume: int | Mark | None = None,
+        counters: Counters = Counters(),
     ) -> None:
         self._progress = progress or Silent()
         self._sinks = [self._progress, *sinks]
@@ -170,7 +172,7 @@ class Reporter:
         self._file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115
         self._lines = len(kept)
         self._start = time.monotonic() - (kept[-1].time if kept else 0.0)
-        self._progress.recall(kept)
+        self._progress.recall(kept, counters)
 
     def log(
         self,

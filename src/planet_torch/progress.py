@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -117,10 +117,10 @@ class Lines:
         self._phase: Phase | None = None
         self._print(f"{title}, {episodes} episodes")
 
-    def recall(self, records: Sequence[Record]) -> None:
+    def recall(self, records: Sequence[Record], counters: Counters) -> None:
         """Say where the run goes on."""
-        if records:
-            self._print(f"goes on after {_counters(records[-1].counters)}")
+        if counters.episodes:
+            self._print(f"goes on after {_counters(counters)}")
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """Begin to watch a phase."""
@@ -173,10 +173,11 @@ class Panel:
         self._since = clock()  # when the newest record came
         self._live = Live(self, console=console, refresh_per_second=4)
 
-    def recall(self, records: Sequence[Record]) -> None:
-        """Show the records of the run so far."""
+    def recall(self, records: Sequence[Record], counters: Counters) -> None:
+        """Show the records of the run so far, and where it goes on."""
         for record in records:
             self.write(record)
+        self._newest = replace(self._newest, counters=counters)
 
     def phase(self, name: str, total: int, unit: str) -> None:
         """Show the bar of another phase."""

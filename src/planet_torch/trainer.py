@@ -59,7 +59,7 @@ def train(
         others = [SINKS[name](run.directory, counters) for name in sinks]
         marked = state["metrics"] if state else 0
         lines = marked if state or run.metrics.exists() else None
-        with Reporter(run.metrics, others, progress, lines) as reporter:
+        with Reporter(run.metrics, others, progress, lines, counters) as reporter:
             trainer = Trainer(run, reporter, state, replay)
             if lost or reporter.lost:
                 trainer.save()  # so that it is told once
