@@ -30,7 +30,6 @@ ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
     ("plan", "out"),  # which is written to only with --video
     ("predict", "out"),  # which needs a run
-    ("benchmark", "source"),  # one line, but it leaves a process to collect
 }
 ELSEWHERE |= {("experiment", name) for name in ("tasks", "directory", "device")}
 POSITIONAL = {("experiment", "action"), ("experiment", "name")}

@@ -40,6 +40,11 @@ class Benchmark(Options):
 
         if not self.configs:
             raise ValueError("--configs needs at least one, such as cpu")
+        if self.source and not (self.source / "planet_torch").is_dir():
+            raise ValueError(
+                f"--source (={self.source}) holds no planet_torch; name the folder "
+                "src of a checkout"
+            )
         configs = [config_of(c, self.task, self.threads) for c in self.configs]
         contenders: list[Contender] = []
         try:
