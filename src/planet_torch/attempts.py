@@ -1,18 +1,18 @@
-"""Episodes of a trainer: stopped between decisions, and begun again after a fault."""
+"""Episodes of a run: stopped between decisions, and begun again after a fault."""
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from planet_torch import build
-from planet_torch.agent import Agent
+from planet_torch.agent import Agent, PlanetAgent
 from planet_torch.chunk import Episode
 from planet_torch.envs.checked import EnvError
 from planet_torch.metrics import Counters, Reporter
@@ -20,6 +20,42 @@ from planet_torch.rollout import run_episodes
 from planet_torch.signals import Stopped, StopSignals
 
 RESTARTS = 3  # of isolated environments, in a row
+
+
+def give_up_or_warn(fault: EnvError, count: int, isolated: bool) -> None:
+    """Warn of a fault after which the episode is begun again, or raise it."""
+    if not isolated:
+        raise fault
+    if count > RESTARTS:
+        raise EnvError(f"{fault} ({count} times in a row)") from fault
+    warnings.warn(
+        f"{fault}. Its episode is dropped and begun again, {count} of at most "
+        f"{RESTARTS} times",
+        stacklevel=2,
+    )
+
+
+def run_these(
+    envs: VectorEnv,
+    agent: PlanetAgent,
+    seeds: Sequence[int],
+    on_decision: Callable[[np.ndarray], None] | None,
+    isolated: bool,
+) -> list[Episode]:
+    """Run the episodes of these seeds, and again where an isolated environment fails.
+
+    Raises:
+        EnvError: if one fails that is not isolated, or again and again.
+        NotFiniteError: if a number is not finite.
+    """
+    before = agent.generator.get_state()
+    for count in itertools.count(1):
+        try:
+            return run_episodes(envs, agent, seeds, on_decision)
+        except EnvError as fault:
+            give_up_or_warn(fault, count, isolated)
+            agent.generator.set_state(before)
+    raise AssertionError
 
 
 class Attempts:
@@ -70,21 +106,9 @@ class Attempts:
                     return run_episodes(envs, agent, seeds, self.on_decision)
             except EnvError as fault:
                 self.signals.check()
-                self.restart(fault, faults + 1, counters)
+                give_up_or_warn(fault, faults + 1, self.isolated)
+                self.reporter.log("fault", {"in a row": faults + 1}, counters)
         raise AssertionError
-
-    def restart(self, fault: EnvError, count: int, counters: Counters) -> None:
-        """Report a fault after which the episode is begun again, or give up."""
-        if not self.isolated:
-            raise fault
-        if count > RESTARTS:
-            raise EnvError(f"{fault} ({count} times in a row)") from fault
-        warnings.warn(
-            f"{fault}. Its episode is dropped and begun again, {count} of at most "
-            f"{RESTARTS} times",
-            stacklevel=2,
-        )
-        self.reporter.log("fault", {"in a row": count}, counters)
 
     def seeds(self, stream: str, count: int) -> list[int]:
         """Seeds of episodes; what happens in one depends on nothing before it."""

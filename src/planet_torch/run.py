@@ -32,12 +32,12 @@ import torch
 
 from planet_torch import build, build_model, checkpoint, config
 from planet_torch.agent import PlanetAgent
+from planet_torch.attempts import run_these
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
 from planet_torch.files import set_aside, write_atomically
 from planet_torch.lock import locked
 from planet_torch.prediction import Prediction, predict
-from planet_torch.rollout import run_episodes
 
 SIDE_BY_SIDE = 10  # evaluation episodes run at once
 PACKAGES = ("planet-torch", "torch", "numpy", "gymnasium", "mujoco", "dm_control")
@@ -206,7 +206,8 @@ class Run:
         Raises:
             ValueError: if the run has no such task, or several to choose from.
         """
-        agent, finished = self.agent(seed), []
+        agent, isolated = self.agent(seed), self.config.env.isolate
+        finished: list[Episode] = []
         batches = math.ceil(episodes / SIDE_BY_SIDE)
         words = np.random.SeedSequence(seed).generate_state(batches * SIDE_BY_SIDE)
         envs = build.environments(
@@ -214,7 +215,7 @@ class Run:
         )
         with closing(envs):
             for seeds in words.reshape(batches, SIDE_BY_SIDE).tolist():
-                finished += run_episodes(envs, agent, seeds, on_decision)
+                finished += run_these(envs, agent, seeds, on_decision, isolated)
         return finished[:episodes]
 
     def predict(
@@ -242,7 +243,8 @@ class Run:
         agent = self.agent(seed)
         envs = build.environments(self.config, self.chosen(task), 1, agent.action_size)
         with closing(envs):
-            (episode,) = run_episodes(envs, agent, [seed], on_decision)
+            isolated = self.config.env.isolate
+            (episode,) = run_these(envs, agent, [seed], on_decision, isolated)
         left = len(episode) - context
         length = max(1, min(50, left)) if length is None else length
         if length > left:

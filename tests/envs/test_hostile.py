@@ -230,6 +230,34 @@ def test_an_accident_is_reported_and_leaves_no_trace(calm, tmp_path, name):
     assert torch.equal(weights(calm), weights(other))
 
 
+def evaluated(run):
+    return np.stack([episode.observation for episode in run.evaluate(2, seed=3)])
+
+
+def predicted(run):
+    return run.predict(context=3, length=5, seed=3).prediction
+
+
+@pytest.mark.parametrize(
+    ("name", "look"), [("hangs_once", predicted), ("crashes_once", evaluated)]
+)
+def test_an_accident_leaves_no_trace_in_what_is_looked_at(
+    calm, monkeypatch, name, look
+):
+    monkeypatch.setattr("planet_torch.run.SIDE_BY_SIDE", 2)
+    hostile_ = config(f"hostile:{name}", isolate=True, step_seconds=3.0)
+    with pytest.warns(UserWarning, match=r"Its episode is dropped and begun again, 1"):
+        seen = look(Run(calm.run.directory, hostile_))
+    assert np.array_equal(seen, look(calm.run))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_evaluation_ends_if_its_environment_always_fails(calm):
+    run = Run(calm.run.directory, config("hostile:crashes", isolate=True))
+    with pytest.raises(EnvError, match=rf"by SIGSEGV.*\({RESTARTS + 1} times in a row"):
+        run.predict(seed=3)
+
+
 def test_a_seed_that_always_fails_is_passed_over(tmp_path):
     with pytest.warns(UserWarning, match="is dropped and begun again"):
         trainer = train(tmp_path / "run", config("hostile:odd_seeds_crash", True))
