@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from typing import get_args, get_type_hints
@@ -10,10 +11,11 @@ from typing import get_args, get_type_hints
 import pytest
 from PIL import Image
 
-from planet_torch import cli, commands, config, report, video
+from planet_torch import checkpoint, cli, commands, config, report, video
 from planet_torch.cli import main
 from planet_torch.config import Config
 from planet_torch.presets import PRESETS
+from planet_torch.run import Run
 from planet_torch.sinks import SINKS
 
 DEBUG = ["toys:integrator", "--preset", "debug", "--train.chunk", "6"]
@@ -65,6 +67,37 @@ def test_a_finished_run_says_its_score_and_where_everything_is(run, capsys):
     assert re.search(random, said, re.MULTILINE)
     assert str(run / "curve.png") in said
     assert f"planet evaluate {run}" in said
+
+
+def test_a_finished_run_of_the_first_version_says_its_score(run, tmp_path, capsys):
+    """Its metrics did not name the task, and its checkpoint knew only their number."""
+    old = Run.open(shutil.copytree(run, tmp_path / "old"))
+    text = old.metrics.read_text().replace('"task": "toys:integrator", ', "")
+    old.metrics.write_text(text)
+    content = old.latest()
+    content["metrics"] = content["metrics"][0]
+    checkpoint.save(old.checkpoints, content["counters"]["updates"], content)
+    assert main(["train", "--resume", str(old.directory)]) == 0
+    said = capsys.readouterr()
+    for kind in ("score", "random"):
+        line = rf"^{kind} +-?\d+\.\d in toys:integrator, the mean of 2 episodes"
+        assert re.search(line, said.out, re.MULTILINE)
+    assert said.err == ""
+
+
+def test_a_finished_run_without_metrics_says_what_is_lost(run, tmp_path, capsys):
+    old = Run.open(shutil.copytree(run, tmp_path / "old"))
+    old.metrics.unlink()
+    again = ["train", "--resume", str(old.directory)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda text, **_: print(text))
+        assert main(again) == 0
+    said = capsys.readouterr().out
+    assert "metrics.jsonl is not as the checkpoint knew it, and is gone" in said
+    lost = f"lost        from {old.metrics}: the score in toys:integrator"
+    assert lost in said
+    assert main(again) == 0
+    assert lost in capsys.readouterr().out
 
 
 def test_the_published_score_is_drawn_where_there_is_one(run, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from planet_torch.estimate import Disk
 from planet_torch.files import in_bytes, nearest
 from planet_torch.memory import peak_memory
-from planet_torch.metrics import read_metrics
+from planet_torch.metrics import Record, read_metrics
 from planet_torch.plots import learning_curve
 from planet_torch.prediction import Prediction
 from planet_torch.published import PLANET
@@ -25,19 +25,23 @@ def print_result(run: Run) -> None:
     """Draw the curve of a finished run, and say what came out and where it is."""
     tasks, path = run.config.tasks, run.directory / "curve.png"
     scores = {task: PLANET[task].score for task in tasks if task in PLANET}
-    learning_curve(run.directory, path, scores, "PlaNet, published", run.config.task)
-    last = {r.task: r.values["returns"] for r in read_metrics(run.metrics, "evaluate")}
-    returns = {task: np.atleast_1d(last[task]).tolist() for task in tasks}
+    seeds, evaluations = _by_task(run, "seed"), _by_task(run, "evaluate")
+    if seeds or evaluations:
+        title = run.config.task
+        learning_curve(run.directory, path, scores, "PlaNet, published", title)
+    last = {task: records[-1].values for task, records in evaluations.items()}
+    returns = {t: np.atleast_1d(v["returns"]).tolist() for t, v in last.items()}
     print("\n".join(score_lines(returns)))
+    if lost := [task for task in tasks if task not in returns]:
+        print(f"lost        from {run.metrics}: the score in {', '.join(lost)}")
     for task in scores:
         published = PLANET[task]
         print(
             f"published   {published.score:.0f} in {task}, after "
             f"{published.episodes:,} episodes, by {published.source}"
         )
-    seeds = read_metrics(run.metrics, "seed")
-    for task in tasks:
-        random = [r.scalars["return"] for r in seeds if r.task == task]
+    for task, records in seeds.items():
+        random = [record.scalars["return"] for record in records]
         print(f"random      {np.mean(random):.1f} in {task}, {in_words(random)}")
     print(f"memory      {in_bytes(peak_memory())} at the most, in this process")
     print(f"curve       {path}")
@@ -45,6 +49,16 @@ def print_result(run: Run) -> None:
     print(f"score again planet evaluate {run.directory} --video")
     task = f" --task {tasks[0]}" if len(tasks) > 1 else ""
     print(f"look inside planet predict {run.directory}{task}")
+
+
+def _by_task(run: Run, kind: str) -> dict[str, list[Record]]:
+    """The records of a kind of each task that has some.
+
+    Runs of one task did not always name it.
+    """
+    records = read_metrics(run.metrics, kind)
+    every = {t: [r for r in records if r.task in (t, "")] for t in run.config.tasks}
+    return {task: found for task, found in every.items() if found}
 
 
 def score_lines(returns: Mapping[str, Sequence[float]]) -> list[str]:
@@ -57,8 +71,10 @@ def score_lines(returns: Mapping[str, Sequence[float]]) -> list[str]:
         f"score       {np.mean(part):.1f} in {task}, {in_words(part)}"
         for task, part in returns.items()
     ]
-    mean = f"score       {mean_score(returns):.1f}, the mean of {len(returns)} tasks"
-    return lines + [mean] * (len(returns) > 1)
+    if len(returns) > 1:
+        mean = mean_score(returns)
+        lines.append(f"score       {mean:.1f}, the mean of {len(returns)} tasks")
+    return lines
 
 
 def mean_score(returns: Mapping[str, Sequence[float]]) -> float:
