@@ -10,10 +10,12 @@ import pytest
 from planet_torch.cli import main
 from planet_torch.commands import COMMANDS
 from planet_torch.config import Range
+from small import trained
 
 TEXTS = {  # options that are words of the user's own
     "task": "nowhere:task",
     "directory": "nowhere",
+    "experiment directory": "a_file/experiments",
     "resume": "nowhere",
     "run": "a_file/run",
     "out": "a_file/out",
@@ -29,18 +31,17 @@ TEXTS = {  # options that are words of the user's own
 ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
     ("plan", "out"),  # which is written to only with --video
-    ("predict", "out"),  # which needs a run
+    ("predict", "out"),  # which needs a run of pictures
 }
-ELSEWHERE |= {("experiment", name) for name in ("tasks", "directory", "device")}
 POSITIONAL = {("experiment", "action"), ("experiment", "name")}
 POSITIONAL |= {(command, "directory") for command in ("evaluate", "predict")}
 POSITIONAL |= {
     (command, "task") for command in ("train", "estimate", "benchmark", "plan")
 }
 FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
-FIRST |= {"evaluate": ["nowhere"], "predict": ["nowhere"]}
+FIRST |= {"evaluate": ["RUN"], "predict": ["RUN"]}
 FIRST |= {"plan": ["dmc/cartpole-balance"]}
-FIRST |= {"experiment": ["run", "nothing"]}
+FIRST |= {"experiment": ["run", "models", "--scale", "debug"]}
 TINY = ["--preset", "debug", "--train.chunk", "6"]
 
 
@@ -80,7 +81,7 @@ def bad_values():
                 continue  # the options of train, and the same class
             if types & {str, Path}:
                 if name in TEXTS and (command, name) not in ELSEWHERE:
-                    yield command, name, TEXTS[name]
+                    yield command, name, TEXTS.get(f"{command} {name}", TEXTS[name])
                 continue
             yield command, name, "banana"
             yield from ((command, name, "-1") for r in ranges(hint) if -1 not in r)
@@ -90,20 +91,29 @@ def bad_values():
                 yield command, name, "2.5"
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run to be looked at."""
+    return trained(tmp_path_factory.mktemp("finished") / "run")
+
+
 @pytest.mark.parametrize(("command", "option", "value"), list(bad_values()))
-def test_a_bad_value_is_one_line(command, option, value, tmp_path, monkeypatch, capsys):
+def test_a_bad_value_is_one_line(
+    command, option, value, finished, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_file").touch()
     words = [*FIRST.get(command, []), f"--{option}", value]
     if (command, option) in POSITIONAL:
-        words = [*FIRST.get(command, [])[: option == "name"], value]
+        words = [*FIRST.get(command, [])[: int(option == "name")], value]
     if command in ("train", "estimate") and option not in ("preset", "resume"):
         words += [word for word in TINY if option != "train.chunk"]
+    words = [str(finished.directory) if word == "RUN" else word for word in words]
     assert main([command, *words]) == 2
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith("planet: error: ")
-    assert option in line or command != "train" or option in ("task", "resume", "run")
+    assert option in line or value.partition(":")[0] in line
     assert not re.search("[│╭╰]|Traceback", line)
     assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
 

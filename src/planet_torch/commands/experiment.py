@@ -70,10 +70,15 @@ class Experiment(Options):
 
 def _run(series: Series) -> int:
     """Run what is left of a series, and draw it."""
+    from planet_torch import build
     from planet_torch.experiments import report
     from planet_torch.experiments.runner import remember, run_all
+    from planet_torch.files import nearest
     from planet_torch.signals import Stopped
 
+    nearest(series.folder)
+    for entry in {entry.tasks: entry for entry in series.entries()}.values():
+        build.check(entry.config)  # now, and not only when its turn comes
     remember(series)
     try:
         failed = run_all(series)
