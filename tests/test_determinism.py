@@ -1,9 +1,12 @@
-"""Same seed, same machine, same bits: train and evaluate; each model and planner."""
+"""Same seed, same machine, same bits: train, evaluate, plan; each model and planner."""
 
+import contextlib
+import json
 from typing import get_args, get_type_hints
 
 import pytest
 
+import faults
 import test_resume
 from planet_torch import video
 from planet_torch.build_model import DYNAMICS
@@ -39,3 +42,30 @@ def test_the_same_seed_gives_the_same_bits(words, tmp_path, monkeypatch, capsys)
         assert said == 0
         scores.append(capsys.readouterr().out)
     assert scores[0] == scores[1] != scores[2]
+
+
+PLAN = ["plan", "dmc/cartpole-balance", "--episodes", "1", "--action_repeat", "100"]
+PLAN += ["--planner.horizon", "2", "--planner.candidates", "12", "--json"]
+
+
+def planned(path, words):
+    """What `planet plan` says, but for the time it took, as text in a file."""
+    with path.open("w") as file, contextlib.redirect_stdout(file):
+        assert main(words) == 0
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, "seconds_per_decision": None}))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_plan_with_the_true_simulator_repeats_itself(method, tmp_path):
+    """In this process and in another, whatever the threads."""
+    words = [*PLAN, "--planner.method", method]
+    here, there, otherwise = (tmp_path / name for name in ("here", "there", "else"))
+    more = [*words, "--threads", "2"]
+    process = faults.PROCESSES.Process(target=planned, args=(there, more))
+    process.start()
+    planned(here, [*words, "--threads", "1"])
+    planned(otherwise, [*words, "--seed", "1"])
+    process.join(100)
+    assert process.exitcode == 0
+    assert here.read_text() == there.read_text() != otherwise.read_text()
