@@ -49,7 +49,45 @@ def test_the_disk_of_the_paper_is_counted_by_hand():
     found = estimate._disk(config, spaces, [125], model)
     assert found.episodes == 1000 * 126 * (64 * 64 * 3 + 4 + 4)
     count = sum(parameter.numel() for parameter in model.parameters())
-    assert found.checkpoints == 3 * 3 * 4 * count
+    # Two that are kept and one that is written, of weights, average and two moments.
+    assert found.checkpoints == 3 * 4 * 4 * count
+
+
+def test_what_bounds_the_disk_is_counted_by_hand():
+    """100 rows are sampled; 3 checkpoints, each 5 episodes of 11 rows after another."""
+    options = {"replay_frames": 100, "keep_checkpoints": 3, "checkpoint_every": 5}
+    train = dataclasses.replace(CONFIG.train, episodes=40, **options)
+    config = dataclasses.replace(CONFIG, train=train)
+    model = build_model.world_model(config, Spaces((16, 16, 3), 1))
+    found = estimate._disk(config, Spaces((16, 16, 3), 1), [10], model)
+    assert found.episodes == (100 + 3 * 5 * 11) * (16 * 16 * 3 + 4 + 4)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert found.checkpoints == (3 + 1) * 4 * 4 * count
+    short = dataclasses.replace(config, train=dataclasses.replace(train, episodes=20))
+    few = estimate._disk(short, Spaces((16, 16, 3), 1), [10], model)
+    assert few.episodes == 20 * 11 * (16 * 16 * 3 + 4 + 4)
+
+
+def test_a_bounded_disk_holds_no_more(tmp_path):
+    """Of 12 episodes of 13 rows, those that no checkpoint needs are gone."""
+    options = {"episodes": 12, "replay_frames": 26, "updates": 1}
+    train = dataclasses.replace(CONFIG.train, **options)
+    config = dataclasses.replace(CONFIG, train=train)
+    run = Run.create(tmp_path / "run", config)
+    most = 0
+
+    class Watched(Trainer):
+        def save(self):
+            nonlocal most
+            most = max(most, len(list(run.episodes.iterdir())))
+            super().save()
+
+    with Reporter(run.metrics) as reporter:
+        trainer = Watched(run, reporter)
+        trainer.train()
+    expected = estimate._disk(config, trainer.spaces, [12], trainer.world_model)
+    row = 16 * 16 * 3 + 4 + 4
+    assert most * 13 * row <= expected.episodes == 4 * 13 * row
 
 
 def test_vectors_are_floats():

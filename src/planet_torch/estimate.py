@@ -25,13 +25,13 @@ from planet_torch.metrics import Reporter
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 
-CHECKPOINTS = 2  # that are kept
+COPIES = 4  # of the weights in a checkpoint: these, their average, both moments of Adam
 REPEATS = 20  # the most that anything is measured
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes on the disk at the end of a run, its videos and lines of metrics left out.
+    """The most bytes on the disk, the videos and lines of metrics of a run left out.
 
     Attributes:
         episodes: of the replay, if no episode ends early.
@@ -97,9 +97,15 @@ def _disk(
     observation = numbers if len(spaces.observation) == 3 else 4 * numbers
     row = observation + 4 * (spaces.action_size + 1)
     weights = sum(4 * parameter.numel() for parameter in model.parameters())
+    train, each = config.train, sum(decisions) + len(decisions)  # rows of a round
+    rows = train.episodes * each
+    if train.replay_frames is not None:
+        # What the oldest checkpoint samples from is kept, and all that came after it.
+        later = train.keep_checkpoints * train.checkpoint_every * each
+        rows = min(rows, max(train.replay_frames, max(decisions) + 1) + later)
     return Disk(
-        episodes=config.train.episodes * (sum(decisions) + len(decisions)) * row,
-        checkpoints=(CHECKPOINTS + 1) * 3 * weights,  # with both moments of Adam
+        episodes=rows * row,
+        checkpoints=(train.keep_checkpoints + 1) * COPIES * weights,
     )
 
 
