@@ -31,6 +31,9 @@ def uncut(tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "calls", "when"),
     [
+        pytest.param("planet_torch.config:save", 1, "before", id="before the config"),
+        pytest.param("planet_torch.config:save", 1, "after", id="in it, unsynced"),
+        pytest.param("planet_torch.estimate:disk", 1, "before", id="past it"),
         pytest.param(DECISION, 3, "before", id="in the first seed episode"),
         pytest.param(DECISION, 20, "before", id="in the last seed episode"),
         pytest.param(UPDATE, 2, "after", id="in the first fit"),
@@ -57,7 +60,10 @@ def test_a_killed_run_ends_like_an_unbroken_one(uncut, tmp_path, place, calls, w
     run = tmp_path / "run"
     status = planet(*TRAIN, "--run", run, place=place, calls=calls, when=when)
     assert status == -signal.SIGKILL
-    assert planet("train", "--resume", run) == 0
+    begun = (run / "config.json").exists()  # else there is no run yet to go on with
+    assert (
+        planet(*(["train", "--resume", run] if begun else [*TRAIN, "--run", run])) == 0
+    )
     assert digest(run) == uncut
 
 
