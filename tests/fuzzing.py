@@ -23,13 +23,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planet_torch import checkpoint, config, metrics, replay, sealed
+from planet_torch import build_model, checkpoint, config, metrics, replay, sealed
+from planet_torch.agent import PlanetAgent
+from planet_torch.build_model import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.metrics import Counters, Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.replay import Replay
-from planet_torch.run import Run
+from planet_torch.run import AGENT, Run
 from planet_torch.sealed import seal
+from small import small
 
 NAMES = {
     "config": "config.json",
@@ -38,6 +41,7 @@ NAMES = {
     "episode": "episode-000000-00004.safetensors",
     "checkpoint": "checkpoint-000000003.safetensors",
     "old checkpoint": "checkpoint-000000003.pt",
+    "agent": AGENT,
 }
 CONTENT = {
     "world_model": {"weight": torch.arange(3.0)},
@@ -45,6 +49,10 @@ CONTENT = {
     "streams": {"model": torch.arange(9, dtype=torch.uint8)},
     "counters": {"updates": 3, "episodes": 1},
     "metrics": (4, "abc"),
+}
+EXPORTED = {
+    "average": build_model.world_model(small(), Spaces((3,), 1)).state_dict(),
+    "spaces": {"observation": [3], "action_size": 1},
 }
 
 
@@ -60,6 +68,7 @@ def originals():
             reporter.log("fit", {"loss": 1.5, "returns": [1.0, 2.0]}, Counters())
         checkpoint.save(folder, 3, CONTENT)
         torch.save(CONTENT, folder / NAMES["old checkpoint"])
+        checkpoint.write(folder / AGENT, EXPORTED)
         return {name: (folder / file).read_bytes() for name, file in NAMES.items()}
 
 
@@ -78,6 +87,8 @@ def read(reader, path):
         case "episode":
             replay = Replay(path.parent)
             return [replay.read(i) for i in range(len(replay))]
+        case "agent":
+            return Run(path.parent, small()).agent()
         case _:
             content = checkpoint.load(path)
             checkpoint.check(content)
@@ -111,6 +122,8 @@ def check(reader, content, found):
             for episode in found:
                 assert len(episode) == 4
                 assert np.isfinite(episode.reward).all()
+        case "agent":
+            assert isinstance(found, PlanetAgent)
         case "checkpoint" | "old checkpoint":
             assert type(found["counters"]["updates"]) is int
 
@@ -163,15 +176,17 @@ def forged(draw, kind):
     if kind == "episode":
         header["terminated"] = draw(st.booleans() | JSON)
     else:
-        parts = {name: JSON | st.just({"#tensor": "x"}) for name in CONTENT}
+        names = EXPORTED if kind == "agent" else CONTENT
+        parts = {name: JSON | st.just({"#tensor": "x"}) for name in names}
         header["content"] = draw(st.fixed_dictionaries({}, optional=parts) | JSON)
+    kind = "checkpoint" if kind == "agent" else kind
     return seal(kind, draw(ARRAYS), header)[0]
 
 
 def files(reader):
     """Files for a reader: spoilt, forged, or nothing at all like it."""
     kinds = [spoilt(ORIGINALS[reader]), st.binary(max_size=200)]
-    if reader in ("episode", "checkpoint"):
+    if reader in ("episode", "checkpoint", "agent"):
         kinds.append(forged(reader))
     elif reader in ("config", "starts", "metrics"):
         kinds.append(JSON.map(lambda value: json.dumps(value).encode() + b"\n"))

@@ -32,14 +32,15 @@ ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
     ("plan", "out"),  # which is written to only with --video
     ("predict", "out"),  # which needs a run of pictures
+    ("evaluate", "out"),  # which needs one, too, and --video
 }
 POSITIONAL = {("experiment", "action"), ("experiment", "name")}
-POSITIONAL |= {(command, "directory") for command in ("evaluate", "predict")}
+POSITIONAL |= {(command, "directory") for command in ("evaluate", "export", "predict")}
 POSITIONAL |= {
     (command, "task") for command in ("train", "estimate", "benchmark", "plan")
 }
 FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
-FIRST |= {"evaluate": ["RUN"], "predict": ["RUN"]}
+FIRST |= {name: ["RUN"] for name in ("evaluate", "export", "predict")}
 FIRST |= {"plan": ["dmc/cartpole-balance"]}
 FIRST |= {"experiment": ["run", "models", "--scale", "debug"]}
 TINY = ["--preset", "debug", "--train.chunk", "6"]

@@ -11,7 +11,8 @@ import torch
 import planet_torch as pt
 from planet_torch.metrics import Reporter
 from planet_torch.presets import PRESETS
-from planet_torch.run import Run, provenance
+from planet_torch.provenance import provenance
+from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 
 DEBUG = PRESETS["debug"]
@@ -93,10 +94,10 @@ def test_only_the_commit_of_its_own_source_is_noted(tmp_path, monkeypatch):
         ]
         subprocess.run([*command, *words], check=True, capture_output=True)
 
-    inside = tmp_path / "venv" / "run.py"
+    inside = tmp_path / "venv" / "provenance.py"
     inside.parent.mkdir()
     inside.write_text("")
-    monkeypatch.setattr("planet_torch.run.__file__", str(inside))
+    monkeypatch.setattr("planet_torch.provenance.__file__", str(inside))
     assert provenance()["commit"] is None
     git("init")
     git("commit", "--allow-empty", "-m", "theirs")

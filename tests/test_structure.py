@@ -19,7 +19,7 @@ PACKAGE = "planet_torch"
 LAYERS = [
     ["files", "sealed"],
     [
-        *("chunk", "lock", "memory", "metrics", "networks", "published"),
+        *("chunk", "lock", "memory", "metrics", "networks", "provenance", "published"),
         *("ranges", "signals", "statistics", "trials"),
         "envs.ground",
     ],
@@ -40,7 +40,7 @@ LAYERS = [
     ["baselines.*", "benchmark.*", "cluster", "doctor", "listing", "trainer"],
     ["estimate"],
     ["report"],
-    ["experiments.*"],
+    ["experiments.*", "export"],
     ["commands.*"],
     ["commands"],
     ["cli", "studio.*"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig
 from planet_torch.drnn import DRNN
@@ -84,6 +85,33 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         dtype=dtype(config),
     )
     return built.to(config.train.device)
+
+
+def learned(
+    config: Config, spaces: Spaces, weights: Mapping[str, Tensor]
+) -> WorldModel:
+    """The world model with weights that were learned, to act and foresee with.
+
+    Raises:
+        ValueError: if they are those of another model. Nothing is allocated for this
+            one before that is known, however large the config says that it is.
+    """
+    nowhere = replace(config, train=replace(config.train, device="meta"))
+    with torch.device("meta"):
+        wanted = _shapes(world_model(nowhere, spaces).state_dict())
+    given = _shapes(weights)
+    for name in sorted(wanted.keys() | given.keys()):
+        shape, right = given.get(name, "missing"), wanted.get(name, "none")
+        if shape != right:
+            raise ValueError(f"the weight {name} is {shape}, but should be {right}")
+    model = world_model(config, spaces)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """The shapes of weights, by their names, such as "3 x 4"."""
+    return {k: " x ".join(map(str, v.shape)) or "one" for k, v in weights.items()}
 
 
 def _scalar_head(model: ModelConfig, features: int) -> MLP:

@@ -51,13 +51,17 @@ def save(
 ) -> Path:
     """Write a checkpoint of tensors and plain values, and forget all but the newest."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"checkpoint-{updates:09d}.safetensors"
-    arrays: dict[str, np.ndarray] = {}
-    sealed, _ = seal("checkpoint", arrays, {"content": _apart(content, "", arrays)})
-    write_atomically(path, sealed)
+    path = write(directory / f"checkpoint-{updates:09d}.safetensors", content)
     for old in paths(directory)[:-keep]:
         old.unlink()
     return path
+
+
+def write(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a file of tensors and plain values, which ``load`` reads."""
+    arrays: dict[str, np.ndarray] = {}
+    sealed, _ = seal("checkpoint", arrays, {"content": _apart(content, "", arrays)})
+    return write_atomically(path, sealed)
 
 
 def load(path: Path, device: str = "cpu") -> dict[str, Any]:

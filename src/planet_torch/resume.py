@@ -45,7 +45,8 @@ def resume(
 
     Raises:
         FileNotFoundError: if there is no run.
-        ValueError: if an option differs that is not named, or that cannot be changed.
+        ValueError: if an option differs that is not named, or that cannot be changed;
+            if there is an exported agent, and no run.
         RunInUseError: if another process trains the run.
     """
     for name in override:
@@ -53,6 +54,7 @@ def resume(
             raise ValueError(unknown(name, option_names(Config)))
     again = f"planet train --resume {directory}"
     stored, whole = stored_config(directory)
+    Run(directory, stored).check_trainable()
     with disk_errors_explained(directory, again), locked(directory):
         given = given or stored
         before = learned_config(directory) or stored

@@ -8,6 +8,12 @@ checkpoints/     weights, optimiser, counters and random streams
 videos/          an episode of each evaluation
 dumps/           what reproduces numbers that were not finite, if there were any
 run.lock         held by the process that trains it
+
+An exported agent is opened the same way. It has what acts and foresees, and no more:
+
+config.json      as above
+agent.safetensors  the weights, and the spaces that they are for
+README.md        its card
 """
 
 from __future__ import annotations
@@ -15,15 +21,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ from planet_torch.config import Config
 from planet_torch.files import set_aside, write_atomically
 from planet_torch.lock import locked
 from planet_torch.prediction import Prediction, predict
+from planet_torch.provenance import provenance
 
 SIDE_BY_SIDE = 10  # evaluation episodes run at once
-PACKAGES = ("planet-torch", "torch", "numpy", "gymnasium", "mujoco", "dm_control")
+AGENT = "agent.safetensors"  # in a directory that `planet export` wrote
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,24 @@ class Run:
 
     @property
     def videos(self) -> Path:
-        """The directory of the videos."""
+        """The directory of the videos; nothing is written to an exported agent."""
+        if self.exported:
+            return Path("videos") / self.directory.resolve().name
         return self.directory / "videos"
+
+    @property
+    def exported(self) -> bool:
+        """Whether there is an agent alone, by ``planet export``, and no run."""
+        return (self.directory / AGENT).exists()
+
+    def check_trainable(self) -> None:
+        """Raise ValueError if there is no run to go on with."""
+        if self.exported:
+            raise ValueError(
+                f"{self.directory} is an exported agent, without the optimiser, "
+                "episodes and random streams that training goes on from; evaluate it, "
+                f"or begin a run by `planet train {self.config.task}`"
+            )
 
     def note_start(self, **notes: object) -> None:
         """Add the versions, commit and machine of this start to ``run.json``.
@@ -139,9 +157,13 @@ class Run:
     def latest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read; None if there is none yet.
 
+        Of an exported agent, what there is of one: "average", "spaces", "counters".
+
         Raises:
             ValueError: if there are some, but none can be read.
         """
+        if self.exported:
+            return checkpoint.load(self.directory / AGENT, self.config.train.device)
         damaged: dict[Path, str] = {}
         found = checkpoint.whole(self.checkpoints, damaged, self.config.train.device)
         _, content = next(found, (None, None))
@@ -166,10 +188,9 @@ class Run:
             stored = content["spaces"]
             shape, size = tuple(stored["observation"]), stored["action_size"]
             spaces = build_model.Spaces(shape, size)
-            model = build_model.world_model(self.config, spaces)
-            model.load_state_dict(content["average"])
+            model = build_model.learned(self.config, spaces, content["average"])
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
-        return build.agent(self.config, spaces, model.eval(), generator)
+        return build.agent(self.config, spaces, model, generator)
 
     def chosen(self, task: str | None) -> str:
         """The task of the run that is asked for; None is the only one that it has.
@@ -263,7 +284,7 @@ def load(directory: str | os.PathLike[str], seed: int = 0) -> PlanetAgent:
     """The trained agent of a run directory, to be reset and asked for actions.
 
     Args:
-        directory: such as ``runs/cartpole-balance-cpu-0``.
+        directory: such as ``runs/cartpole-balance-cpu-0`` or ``zoo/cartpole-balance``.
         seed: of all the agent's randomness.
 
     Raises:
@@ -283,7 +304,7 @@ def evaluate(
     Their ``score`` is the undiscounted return of each.
 
     Args:
-        directory: such as ``runs/cartpole-balance-cpu-0``.
+        directory: such as ``runs/cartpole-balance-cpu-0`` or ``zoo/cartpole-balance``.
         episodes: how many.
         seed: of the episodes and of the agent; the same one gives the same ones.
         task: one of the run's; only needed if it has several.
@@ -293,55 +314,3 @@ def evaluate(
         ValueError: if the run has no such task, or several to choose from.
     """
     return Run.open(directory).evaluate(episodes, seed, task=task)
-
-
-def provenance() -> dict[str, Any]:
-    """Where a run comes from: time, command, versions, commit, machine."""
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "commit": _commit(),
-        "machine": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, if the package runs from one.
-
-    Installed somewhere inside another repository it is no part of it, and has none.
-    """
-    try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails if it is none
-        return _git("describe", "--always", "--dirty")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*words: str) -> str:
-    """What git says about the directory of this file."""
-    command = ["git", "-C", str(Path(__file__).parent), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if "model name" in line)
-    return next(names, platform.processor())

@@ -52,6 +52,7 @@ def train(
         ValueError: if what the directory holds cannot be gone on from.
         ImportError: if a sink is not installed.
     """
+    run.check_trainable()
     again = f"planet train --resume {run.directory}"
     with disk_errors_explained(run.directory, again), locked(run.directory):
         state, replay, lost = recover(run)

@@ -11,6 +11,7 @@ from planet_torch.commands.doctor import Doctor
 from planet_torch.commands.estimate import Estimate
 from planet_torch.commands.evaluate import Evaluate
 from planet_torch.commands.experiment import Experiment
+from planet_torch.commands.export import Export
 from planet_torch.commands.list import List
 from planet_torch.commands.plan import Plan
 from planet_torch.commands.predict import Predict
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "export": Export,
     "plan": Plan,
     "experiment": Experiment,
     "list": List,

@@ -36,7 +36,7 @@ class Benchmark(Options):
     def __call__(self) -> int:
         """Time them."""
         from planet_torch.benchmark.contest import Contender, config_of, contest, table
-        from planet_torch.run import provenance
+        from planet_torch.provenance import provenance
 
         if not self.configs:
             raise ValueError("--configs needs at least one, such as cpu")

@@ -11,7 +11,14 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from planet_torch import config
-from planet_torch.commands.types import Device, Directory, Planner, Task, searching
+from planet_torch.commands.types import (
+    Device,
+    Directory,
+    OptionalDirectory,
+    Planner,
+    Task,
+    searching,
+)
 from planet_torch.ranges import Count, Options, Seed
 
 
@@ -23,7 +30,7 @@ class Evaluate(Options):
     """
 
     directory: Positional[Directory]
-    """Of the run."""
+    """Of the run, or of an exported agent."""
     episodes: Count = 10
     """How many, of each task; fewer than ten take as long as ten."""
     task: Task = None
@@ -32,6 +39,8 @@ class Evaluate(Options):
     """Of the episodes and of the agent; the same one gives the same scores."""
     video: bool = False
     """Write each episode as a video, too."""
+    out: OptionalDirectory = None
+    """Where the videos go; videos in the run, or videos/NAME for an exported agent."""
     json: bool = False
     """Print JSON."""
     device: Device = None
@@ -58,6 +67,9 @@ class Evaluate(Options):
         run = Run.open(self.directory, self.device)
         run = replace(run, config=replace(run.config, planner=self.planner))
         tasks = [run.chosen(self.task)] if self.task else run.config.tasks
+        out = self.out or run.videos
+        if self.video:
+            out.mkdir(parents=True, exist_ok=True)
         returns = {}
         for task in tasks:
             with progress_of(f"evaluate {task}") as on_decision:
@@ -65,7 +77,7 @@ class Evaluate(Options):
             returns[task] = [episode.score for episode in episodes]
             for number, episode in enumerate(episodes if self.video else []):
                 name = f"evaluate-{file_name(task)}-seed-{self.seed}-{number:02d}"
-                path = save_episode(episode, run.videos / name)
+                path = save_episode(episode, out / name)
                 print(f"video {path}", file=sys.stderr)
         if self.json:
             score = mean_score(returns)

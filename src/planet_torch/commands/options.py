@@ -70,6 +70,11 @@ class RunOptions:
     @property
     def directory(self) -> Path:
         """Where a new run goes."""
-        names = [task.rpartition("/")[2] for task in (self.task or "").split(",")]
-        name = file_name("+".join([*names[:6], *["more"] * (len(names) > 6)]))
+        name = task_name(self.task or "")
         return self.run or Path("runs") / f"{name}-{self.preset}-{self.seed}"
+
+
+def task_name(tasks: str) -> str:
+    """What is named after a task, or after several with commas between them."""
+    names = [task.rpartition("/")[2] for task in tasks.split(",")]
+    return file_name("+".join([*names[:6], *["more"] * (len(names) > 6)]))

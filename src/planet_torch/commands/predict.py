@@ -21,7 +21,7 @@ class Predict(Options):
     """
 
     directory: Positional[Directory]
-    """Of the run."""
+    """Of the run, or of an exported agent."""
     context: Count = 5
     """Frames that the model sees."""
     length: Annotated[Count | None, arg(metavar="INT")] = None
@@ -31,7 +31,8 @@ class Predict(Options):
     seed: Seed = 0
     """Of the episode, and of what the model imagines."""
     out: Annotated[Path | None, arg(metavar="PATH")] = None
-    """What to write, without a suffix; videos/prediction of the run if left out."""
+    """What to write, without a suffix; if left out, videos/prediction in the run, or
+    videos/NAME/prediction for an exported agent."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
 
@@ -47,7 +48,8 @@ class Predict(Options):
             seen = run.predict(
                 self.context, self.length, self.seed, on_decision, self.task
             )
-        out = str(self.out or run.videos / "prediction")
+        out = self.out or run.videos / "prediction"
+        out.parent.mkdir(parents=True, exist_ok=True)
         rows = video.prediction_rows(seen)
         every = max(1, seen.real.shape[1] // 11)
         print(video.save_prediction(seen, f"{out}{video.video_suffix()}"))
