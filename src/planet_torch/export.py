@@ -47,9 +47,14 @@ def export(
 
     Raises:
         FileExistsError: if there is something in the directory.
+        NotADirectoryError: if that is a file or inside one.
         FileNotFoundError: if the run has no checkpoint yet.
         ValueError: if the run is an exported agent itself, or cannot be read.
     """
+    if any(p.is_file() for p in (directory, *directory.absolute().parents)):
+        raise NotADirectoryError(
+            f"{directory} is a file or inside one; choose another by --out"
+        )
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(
             f"{directory} is not empty; remove it, or choose another by --out"
