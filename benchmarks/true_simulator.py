@@ -32,7 +32,6 @@ SETTINGS = [
     f"dmc/walker-walk --planner.horizon 15 {FEW}",
     f"dmc/finger-spin --planner.horizon 12 {MANY}",
     "dmc/cartpole-swingup --planner.horizon 12",
-    "dmc/walker-walk --planner.horizon 20",
 ]
 COLUMNS = [
     *("command", "task", "score", "published", "returns", "decisions"),
