@@ -114,6 +114,8 @@ def planet(arguments, place=None, calls=0, when="before", send=signal.SIGKILL):
     from planet_torch import video
     from planet_torch.cli import main
 
+    # As on a terminal: a shell has what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     video.video_suffix = lambda: ".gif"  # to start ffmpeg takes longer than to learn
     if place:
         hook(place, calls, lambda: os.kill(os.getpid(), send), when)

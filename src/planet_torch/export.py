@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from planet_torch import checkpoint, config
-from planet_torch.files import in_bytes, write_atomically
+from planet_torch.files import in_bytes, nearest, write_atomically
 from planet_torch.metrics import Counters, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.provenance import provenance
@@ -51,10 +51,7 @@ def export(
         FileNotFoundError: if the run has no checkpoint yet.
         ValueError: if the run is an exported agent itself, or cannot be read.
     """
-    if any(p.is_file() for p in (directory, *directory.absolute().parents)):
-        raise NotADirectoryError(
-            f"{directory} is a file or inside one; choose another by --out"
-        )
+    nearest(directory)  # before the evaluation, which takes a while
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(
             f"{directory} is not empty; remove it, or choose another by --out"

@@ -80,7 +80,9 @@ def nearest(directory: Path) -> Path:
     while not place.exists():
         place = place.parent
     if not place.is_dir():
-        raise NotADirectoryError(f"{place} is a file; choose another directory")
+        raise NotADirectoryError(
+            f"{directory} is a file or inside one; choose another directory"
+        )
     return place
 
 
