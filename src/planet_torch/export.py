@@ -56,25 +56,15 @@ def export(
         raise FileExistsError(
             f"{directory} is not empty; remove it, or choose another by --out"
         )
-    if run.exported:
-        raise ValueError(f"{run.directory} is an exported agent already; copy it")
-    anywhere = replace(run.config, train=replace(run.config.train, device="cpu"))
-    state = replace(run, config=anywhere).latest()
-    if state is None:
-        raise FileNotFoundError(f"{run.directory} has no checkpoint yet")
-    with checkpoint.fitting():
-        kept = {name: state[name] for name in KEPT}
+    anywhere, kept = parts(run)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".export-") as place:
         partial = Path(place) / directory.name
         partial.mkdir()
         checkpoint.write(partial / AGENT, kept)
         config.save(anywhere, partial / "config.json")
-        exported, training = Run.open(partial), training_rows(run, kept)
-        returns = {}
-        for task in anywhere.tasks:
-            evaluation = exported.evaluate(episodes, seed, on_decision, task)
-            returns[task] = [episode.score for episode in evaluation]
+        training = training_rows(run, kept)
+        returns = evaluated(Run.open(partial), episodes, seed, on_decision)
         # No card has a path of one machine.
         name = directory.name if directory.is_absolute() else directory.as_posix()
         command = f"planet evaluate {name} --episodes {episodes} --seed {seed}"
@@ -88,6 +78,32 @@ def export(
         write_atomically(partial / "README.md", card(anywhere.task, rows).encode())
         partial.rename(directory)
     return Run.open(directory)
+
+
+def parts(run: Run) -> tuple[config.Config, dict[str, Any]]:
+    """The config and the part of the newest checkpoint that are exported."""
+    if run.exported:
+        raise ValueError(f"{run.directory} is an exported agent already; copy it")
+    anywhere = replace(run.config, train=replace(run.config.train, device="cpu"))
+    state = replace(run, config=anywhere).latest()
+    if state is None:
+        raise FileNotFoundError(f"{run.directory} has no checkpoint yet")
+    with checkpoint.fitting():
+        return anywhere, {name: state[name] for name in KEPT}
+
+
+def evaluated(
+    exported: Run,
+    episodes: int,
+    seed: int,
+    on_decision: Callable[[np.ndarray], None] | None,
+) -> dict[str, list[float]]:
+    """The returns of new episodes, by task."""
+    returns = {}
+    for task in exported.config.tasks:
+        evaluation = exported.evaluate(episodes, seed, on_decision, task)
+        returns[task] = [episode.score for episode in evaluation]
+    return returns
 
 
 def card(task: str, rows: Mapping[str, str]) -> str:
