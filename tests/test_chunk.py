@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from planet_torch.chunk import Chunk, Episode, dequantise, quantise
+from planet_torch.chunk import (
+    Chunk,
+    Episode,
+    dequantise,
+    mixed_lengths,
+    quantise,
+)
 from toy_models import stream
 
 BITS = range(1, 9)
@@ -96,3 +102,20 @@ def test_a_chunk_moves_with_all_its_parts():
     parts = (chunk.observation, chunk.action, chunk.reward)
     assert [part.device.type for part in parts] == ["meta"] * 3
     assert chunk.observation.dtype == torch.uint8
+
+
+def test_halves_of_halves_have_as_many_rows():
+    """20 rows in 16 chunks are 10 in 32 and 5 in 64; 2 would be shorter than 4."""
+    assert mixed_lengths(16, 20, 4) == [(16, 20), (32, 10), (64, 5)]
+    assert mixed_lengths(16, 20, 20) == [(16, 20)]
+
+
+@given(
+    batch=st.integers(1, 64), longest=st.integers(1, 64), shortest=st.integers(1, 64)
+)
+def test_mixed_lengths_are_no_shorter_than_asked_for(batch, longest, shortest):
+    shapes = mixed_lengths(batch, longest, shortest)
+    assert shapes[0] == (batch, longest)
+    assert all(length >= min(shortest, longest) for _, length in shapes)
+    rows = batch * longest
+    assert all(rows - length < count * length <= rows for count, length in shapes)

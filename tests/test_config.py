@@ -101,6 +101,8 @@ def test_the_preset_paper_is_the_paper():
         "train.on_nan": "stop",
         "train.threads": 0,
         "train.precision": "fp32",
+        "train.compile": "auto",
+        "train.shortest_chunk": None,
         "train.device": "cpu",
     }
 

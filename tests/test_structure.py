@@ -19,8 +19,8 @@ PACKAGE = "planet_torch"
 LAYERS = [
     ["files", "sealed"],
     [
-        *("chunk", "lock", "memory", "metrics", "networks", "provenance", "published"),
-        *("ranges", "signals", "statistics", "trials"),
+        *("chunk", "cores", "lock", "memory", "metrics", "networks", "provenance"),
+        *("published", "ranges", "signals", "statistics", "trials"),
         "envs.ground",
     ],
     [
@@ -30,7 +30,15 @@ LAYERS = [
     ],
     ["guard", "world_model", "envs.checked", "envs.dm_control"],
     ["envs.isolate"],
-    ["agent", "drnn", "objectives", "prediction", "envs", "envs.simulator"],
+    [
+        "agent",
+        "compilation",
+        "drnn",
+        "objectives",
+        "prediction",
+        "envs",
+        "envs.simulator",
+    ],
     ["overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],

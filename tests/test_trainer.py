@@ -250,6 +250,7 @@ EFFECTS = {
     "train.updates": 4,
     "train.batch": 5,
     "train.chunk": 5,
+    "train.shortest_chunk": 3,
     "train.collection": "random",
     "train.exploration": 0.1,
     "train.precision": "bf16",
@@ -278,7 +279,11 @@ NO_EFFECT = {
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),
     *("train.keep_checkpoints", "train.on_nan"),
-    *("train.threads", "train.device"),  # where and how fast it is learned
+    *(
+        "train.threads",
+        "train.device",
+        "train.compile",
+    ),  # where and how fast it is learned
 }
 
 

@@ -13,9 +13,11 @@ from gymnasium.vector import SyncVectorEnv
 from planet_torch.agent import Agent, PlanetAgent, RandomAgent
 from planet_torch.build_model import (
     Spaces,
+    objective_terms,
     world_model,
 )
 from planet_torch.config import Config, Method, PlannerConfig
+from planet_torch.cores import use_threads
 from planet_torch.envs import make
 from planet_torch.memory import keep_freed_memory
 from planet_torch.objectives import check_recipe
@@ -39,8 +41,7 @@ def prepare_torch(config: Config) -> None:
         ValueError: if it is not.
     """
     keep_freed_memory()
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    use_threads(config.train.threads)
     try:
         torch.zeros((), device=config.train.device)
     # What torch raises for a device that is unknown, not compiled in or not plugged in.
@@ -63,27 +64,23 @@ def check(config: Config) -> None:
     _check_lengths(config)
     planner(config)
     world_model(config, of)
+    objective_terms(config)
     terms = config.objective
     check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
 
 
 def _check_lengths(config: Config) -> None:
     """Raise ValueError if a part is longer than the whole that it is cut from."""
-    train, terms = config.train, config.objective
-    for name, allowed in (
-        ("overshooting", train.chunk),
-        ("observation_overshooting", train.chunk),
-        ("reward_overshooting", train.chunk - 1),
-    ):
-        if getattr(terms, name) > allowed:
-            raise ValueError(
-                f"objective.{name} (={getattr(terms, name)}) must be at most {allowed} "
-                f"for chunks of train.chunk (={train.chunk}) rows"
-            )
+    train = config.train
     if train.episodes <= train.seed_episodes:
         raise ValueError(
             f"train.episodes (={train.episodes}) includes the seed episodes, so it "
             f"must be more than train.seed_episodes (={train.seed_episodes})"
+        )
+    if (train.shortest_chunk or 0) > train.chunk:
+        raise ValueError(
+            f"train.shortest_chunk (={train.shortest_chunk}) must be at most "
+            f"train.chunk (={train.chunk})"
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from planet_torch.config import Config, ModelConfig, ObjectiveConfig
+from planet_torch.chunk import mixed_lengths
+from planet_torch.config import Config, ModelConfig, ObjectiveConfig, TrainConfig
 from planet_torch.drnn import DRNN
 from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
@@ -167,7 +168,7 @@ def objective_terms(config: Config) -> list[Term]:
         ValueError: if a distance to predict ahead does not fit in a chunk.
     """
     weights = config.objective
-    _check_distances(weights, config.train.chunk)
+    _check_distances(weights, config.train)
     terms: list[Term] = [
         Observation(weights.observation_weight, weights.decoded),
         Reward(weights.reward_weight),
@@ -196,18 +197,24 @@ def objective_terms(config: Config) -> list[Term]:
     return terms
 
 
-def _check_distances(weights: ObjectiveConfig, chunk: int) -> None:
-    """Refuse to predict further ahead than a chunk is long, before anything is run."""
-    distances = {
+def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
+    """Refuse to look further ahead than chunks are long, before anything is run."""
+    option, rows = "train.chunk", train.chunk
+    if train.shortest_chunk is not None:
+        option = "train.shortest_chunk"
+        rows = mixed_lengths(train.batch, rows, train.shortest_chunk)[-1][1]
+    needed = {
         "overshooting": weights.overshooting,
         "observation_overshooting": weights.observation_overshooting,
         "reward_overshooting": weights.reward_overshooting + 1,
+        "value_discount": 2 if weights.value_discount else 0,
     }
-    for name, rows in distances.items():
-        if rows > chunk:
+    for name, least in needed.items():
+        if least > rows:
             raise ValueError(
-                f"objective.{name} needs chunks of {rows} rows, but train.chunk is "
-                f"{chunk}; lower the one or raise the other"
+                f"objective.{name} (={getattr(weights, name)}) needs chunks of {least} "
+                f"rows, but {option} (={getattr(train, option[6:])}) makes chunks of "
+                f"{rows}; lower the one or raise the other"
             )
 
 

@@ -60,6 +60,24 @@ class Chunk:
         )
 
 
+def mixed_lengths(batch: int, longest: int, shortest: int) -> list[tuple[int, int]]:
+    """Chunks and their rows for updates of about as many rows, some in short chunks.
+
+    Half the length, twice the chunks: a time loop of half the steps on twice the batch
+    is faster, and what is learned of a chunk's first rows, whose state is not yet
+    known, counts more.
+
+    Args:
+        batch: chunks of the greatest length in an update.
+        longest: that length.
+        shortest: the lengths are halves of halves of it that are not shorter.
+    """
+    lengths = [longest]
+    while lengths[-1] // 2 >= shortest:
+        lengths.append(lengths[-1] // 2)
+    return [(batch * longest // length, length) for length in lengths]
+
+
 def dequantise(
     image: UInt8[Tensor, "*batch height width channels"],
     bits: int = 5,

@@ -202,6 +202,9 @@ class TrainConfig(Options):
     """B, chunks in an update."""
     chunk: Count = 50
     """L, rows of a chunk."""
+    shortest_chunk: Count | None = None
+    """Each update has chunks of L, L/2, L/4 ... rows, drawn at random down to this
+    length, and as many rows in all; None is L only, as in the paper."""
     collection: Literal["planned", "random"] = "planned"
     """How episodes are collected: the agent plans, or acts at random; an evaluation
     plans in any case."""
@@ -220,10 +223,13 @@ class TrainConfig(Options):
     on_nan: Literal["stop", "skip"] = "stop"
     """What to do with an update or episode that is not finite; skip drops it."""
     threads: Whole = 0
-    """Threads for a tensor operation; 0 leaves it to PyTorch."""
+    """Threads for a tensor operation; 0 is one for each core there is."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """bf16 rounds the inputs of the products in encoder, decoder and plans, which is
     faster where the hardware has it; auto is bf16 there, and fp32 elsewhere."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the time loops and networks, which takes minutes once; auto is on with
+    a GPU. Without a working compiler the run goes on without."""
     device: str = "cpu"
     """Where the model lives: cpu, cuda, cuda:1, mps."""
 

@@ -35,6 +35,7 @@ from planet_torch import build, build_model, checkpoint, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.attempts import run_these
 from planet_torch.chunk import Chunk, Episode
+from planet_torch.compilation import compile_parts
 from planet_torch.config import Config
 from planet_torch.files import set_aside, write_atomically
 from planet_torch.lock import locked
@@ -189,6 +190,7 @@ class Run:
             shape, size = tuple(stored["observation"]), stored["action_size"]
             spaces = build_model.Spaces(shape, size)
             model = build_model.learned(self.config, spaces, content["average"])
+        compile_parts(model, self.config.train.compile)
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
         return build.agent(self.config, spaces, model, generator)
 

@@ -16,7 +16,8 @@ from torch import nn
 from planet_torch import build, build_model, checkpoint
 from planet_torch.agent import Agent, RandomAgent
 from planet_torch.attempts import Attempts
-from planet_torch.chunk import Chunk, Episode
+from planet_torch.chunk import Chunk, Episode, mixed_lengths
+from planet_torch.compilation import compile_parts
 from planet_torch.envs.checked import EnvError, check_length
 from planet_torch.files import disk_errors_explained, file_name
 from planet_torch.guard import Guard, NotFiniteError, check_update
@@ -98,6 +99,8 @@ class Trainer:
         torch.manual_seed(self.config.seed)  # only the initial weights depend on it
         self.world_model = build_model.world_model(self.config, self.spaces)
         self.average = deepcopy(self.world_model).requires_grad_(False)
+        for model in (self.world_model, self.average):
+            compile_parts(model, self.config.train.compile)
         self.optimiser = build_model.optimiser(self.config, self.world_model)
         self.terms = build_model.objective_terms(self.config)
         train = self.config.train
@@ -170,7 +173,11 @@ class Trainer:
     def update(self) -> None:
         """One gradient step on one batch of chunks."""
         train = self.config.train
-        chunk = self.replay.sample(train.batch, train.chunk, self.streams["replay"])
+        stream, shape = self.streams["replay"], (train.batch, train.chunk)
+        if train.shortest_chunk is not None:
+            shapes = mixed_lengths(*shape, train.shortest_chunk)
+            shape = shapes[int(torch.randint(len(shapes), (), generator=stream))]
+        chunk = self.replay.sample(*shape, stream)
         with self.guard:
             self.learn(chunk)
         self.counters = replace(self.counters, updates=self.counters.updates + 1)

@@ -128,12 +128,19 @@ class WorldModel(nn.Module):
                 )
             noise = self.noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
-            with self.autocast():
-                states = self.dynamics.imagine(start, flat, noise)
-                returns = self.discounted(states)
-            return returns.reshape(batch, candidates)
+            return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
 
         return returns_of
+
+    def imagined_returns(
+        self,
+        start: State,
+        actions: Float[Tensor, "N H A"],
+        noise: Float[Tensor, "N H S"],
+    ) -> Float[Tensor, "N"]:
+        """The return of each row of actions from its own start; see `returns_from`."""
+        with self.autocast():
+            return self.discounted(self.dynamics.imagine(start, actions, noise))
 
     def discounted(self, states: State) -> Float[Tensor, "N"]:
         """The discounted rewards of states (N, H, ...), and the value of the last."""

@@ -27,7 +27,9 @@ from planet_torch.agent import PlanetAgent
 from planet_torch.benchmark.plain import Plain
 from planet_torch.build_model import Spaces
 from planet_torch.chunk import Chunk, Episode
+from planet_torch.compilation import compile_parts
 from planet_torch.config import Config
+from planet_torch.cores import use_threads
 from planet_torch.memory import peak_memory
 from planet_torch.objectives import objective
 from planet_torch.replay import Replay
@@ -94,6 +96,7 @@ def jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
     found["replay"] = Job("batches", 1, sample)
     torch.manual_seed(0)
     model = build_model.world_model(config_, spaces)
+    compile_parts(model, train.compile)
     update = updater(config_, model, sample().to(device), watch)
     found["update"] = Job("updates", 1, update)
     stream = torch.Generator(device).manual_seed(0)
@@ -182,8 +185,7 @@ def decider(agent: PlanetAgent, chunk: Chunk, count: int) -> Job:
 
 def plain_jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
     """The jobs of the reference loops."""
-    if config_.train.threads:
-        torch.set_num_threads(config_.train.threads)
+    use_threads(config_.train.threads)
     spaces = build.spaces(config_)
     train, adam = config_.train, config_.optimiser
     replay = filled_replay(scratch, spaces, episode_rows(config_))

@@ -1,0 +1,43 @@
+"""How many threads tensors get: as many as there are cores for this process."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def use_threads(wanted: int) -> int:
+    """Have tensor operations use so many threads; 0 is one for each core there is.
+
+    PyTorch knows of `taskset` and of OMP_NUM_THREADS (which Ray sets to 1), but not of
+    a container's share of the processor time: it starts as many threads as the host has
+    cores, and they wait for each other. Here the share counts, too.
+
+    Returns:
+        How many they are.
+    """
+    granted = min(float(torch.get_num_threads()), share())
+    torch.set_num_threads(wanted or max(math.ceil(granted), 1))
+    return torch.get_num_threads()
+
+
+def share(root: Path = CGROUPS) -> float:
+    """Cores' worth of processor time that Linux grants this container; or infinity."""
+    shares = [math.inf]
+    for path, periods in (
+        (root / "cpu.max", None),
+        (root / "cpu/cpu.cfs_quota_us", root / "cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            numbers = path.read_text().split()
+            numbers += periods.read_text().split() if periods else []
+            quota, period = map(float, numbers)  # "max" is no number
+        except (OSError, ValueError):
+            continue
+        if quota > 0 and period > 0:
+            shares.append(quota / period)
+    return min(shares)

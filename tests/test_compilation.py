@@ -1,0 +1,126 @@
+"""Compiled parts compute what plain ones do, and a missing compiler stops nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from planet_torch import build_model
+from planet_torch.compilation import Compiled, compile_parts, missing
+from planet_torch.presets import PRESETS
+
+# In a process of its own, as the checks of shapes in the tests cannot be compiled.
+COMPARE = """
+    import json
+    from copy import deepcopy
+    import torch
+    from planet_torch import build_model
+    from planet_torch.build_model import Spaces
+    from planet_torch.chunk import Chunk
+    from planet_torch.compilation import compile_parts
+    from planet_torch.objectives import objective
+    from planet_torch.presets import PRESETS
+
+    config = PRESETS["debug"]
+    torch.manual_seed(0)
+    plain = build_model.world_model(config, Spaces((16, 16, 3), 2))
+    fast = deepcopy(plain)
+    assert compile_parts(fast, "on")
+    stream = torch.Generator().manual_seed(0)
+    images = torch.randint(
+        0, 256, (3, 2, 16, 16, 3), dtype=torch.uint8, generator=stream
+    )
+    action = torch.rand(3, 2, 2, generator=stream) * 2 - 1
+    chunk = Chunk(images, action, torch.rand(3, 2, generator=stream))
+    terms = build_model.objective_terms(config)
+    found = []
+    for model in (plain, fast):
+        stream = torch.Generator().manual_seed(1)
+        loss, _ = objective(model, terms, chunk, stream)
+        loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+        with torch.inference_mode():
+            returns_of = model.returns_from(model.dynamics.initial(2), stream)
+            candidates = torch.rand(2, 5, 2, 2, generator=stream)
+            returns = returns_of(candidates)
+        found.append((loss.item(), gradient, returns))
+    (loss, gradient, returns), other = found
+    print(json.dumps({
+        "loss": abs(other[0] / loss - 1),
+        "gradient": ((other[1] - gradient).norm() / gradient.norm()).item(),
+        "returns": (other[2] - returns).abs().max().item(),
+        "size": returns.abs().max().item(),
+    }))
+"""
+
+
+TRAIN = """
+    from small import small, trained
+    print(trained("{0}", small(compile="on")).latest()["counters"]["updates"])
+"""
+
+
+def program(text, **variables):
+    """What a program writes, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+    )
+
+
+def parts_told(done):
+    """The parts that a process said that it compiled."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("compiled")]
+    return [line.split()[1] for line in lines]
+
+
+@pytest.mark.timeout(400)  # compilers take their time
+def test_compiled_parts_are_equal_to_plain_ones_to_rounding():
+    problem = missing(torch.device("cpu"))
+    if problem:
+        pytest.skip(f"no compiler: {problem}")
+    done = program(COMPARE)
+    differences = json.loads(done.stdout)
+    assert differences["size"] > 0.01
+    assert differences["loss"] < 1e-5
+    assert differences["gradient"] < 1e-4
+    assert differences["returns"] < 1e-5
+    assert parts_told(done) == [
+        *("ConvEncoder.forward", "RSSM.observe"),
+        *("ConvDecoder.forward", "WorldModel.imagined_returns"),
+    ]
+
+
+def test_a_missing_compiler_is_a_note_and_no_failure(tmp_path):
+    nowhere = {"CXX": "/nowhere/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "none")}
+    done = program(TRAIN.format(tmp_path / "run"), **nowhere)
+    assert done.stdout.split() == ["6"]
+    assert "train.compile (='on') has no working compiler" in done.stderr
+    assert not parts_told(done)
+
+
+@pytest.mark.parametrize("choice", ["auto", "off"])
+def test_nothing_is_compiled_on_a_cpu_unless_asked_for(choice):
+    model = build_model.world_model(
+        PRESETS["debug"], build_model.Spaces((16, 16, 3), 2)
+    )
+    before = model.imagined_returns
+    assert not compile_parts(model, choice)
+    assert model.imagined_returns == before
+
+
+def test_each_new_shape_is_told_once(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    told = []
+    double = Compiled(lambda x: 2 * x, "double", told.append)
+    for size in (2, 3, 2):
+        assert torch.equal(double(torch.ones(size)), torch.full((size,), 2.0))
+    assert len(told) == 2
+    assert all(line.startswith("compiled double in ") for line in told)
