@@ -24,6 +24,7 @@ from planet_torch.lock import locked
 from planet_torch.metrics import Counters, Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.published import Published
+from planet_torch.resume import differences
 from planet_torch.run import Run
 
 TASK = "toys:integrator"
@@ -455,3 +456,15 @@ def test_the_sweep_plans_with_the_true_simulator(tmp_path, monkeypatch, capsys):
     assert 100 < record.scalars["score"] <= 1000
     assert record.scalars["seconds_per_decision"] > 0
     assert (tmp_path / "debug" / "planner-sweep.png").exists()
+
+
+@pytest.mark.parametrize("scale", ["paper", "cpu", "debug"])
+def test_savings_change_one_option_at_a_time(scale):
+    """Elites go with candidates, as the fraction that is kept."""
+    base, *others = (v.config for v in series_of("savings", scale).variants)
+    changed = [set(differences(base, other)) for other in others]
+    assert changed == [
+        *({"objective.decoded"}, {"train.shortest_chunk"}),
+        *({"train.updates"}, {"train.updates"}, {"planner.warm_start"}),
+        *({"planner.candidates", "planner.elites"}, {"env.image_size"}),
+    ]

@@ -15,12 +15,13 @@ from planet_torch.experiments.one_agent import ONE_AGENT
 from planet_torch.experiments.overshooting import OVERSHOOTING
 from planet_torch.experiments.paper_table import TABLE
 from planet_torch.experiments.planner_sweep import PLANNER_SWEEP
+from planet_torch.experiments.savings import SAVINGS
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         *(TABLE, MODELS, AGENTS, ONE_AGENT, OVERSHOOTING, DEEP, ACTIVATIONS),
-        PLANNER_SWEEP,
+        *(PLANNER_SWEEP, SAVINGS),
     )
 }
 
