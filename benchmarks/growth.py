@@ -2,8 +2,10 @@
 
     python benchmarks/growth.py docs/results/growth.csv docs/images/growth.png
 
-Each size has a process of its own, so that its peak of memory is its own. The slope is
-that of a line through the logarithms: 1 is proportional growth, 0 is none.
+Each size has a process of its own, so that its peak of memory is its own. Times are of
+the processor, on one thread, so that they mean something on a machine that does other
+things, too. The slope is that of a line through the logarithms: 1 is proportional
+growth, 0 is none.
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ import csv
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from planet_torch.benchmark.contest import Contender, config_of, contest
+from planet_torch.benchmark.contest import Contender, Result, config_of, contest
 from planet_torch.chunk import Episode
 from planet_torch.replay import Replay
 
@@ -28,9 +31,9 @@ SWEEPS = {  # of the preset cpu
     ("update", "train.chunk"): [10, 20, 40, 80],
     ("update", "train.batch"): [8, 16, 32, 64],
     ("update", "env.image_size"): [16, 32, 64, 96],
-    ("decision, 1", "planner.candidates"): [64, 125, 250, 500, 1000],
-    ("decision, 1", "planner.horizon"): [5, 10, 20, 40],
-    ("decision, 1", "planner.iterations"): [1, 3, 10],
+    ("decision, 1 at", "planner.candidates"): [64, 125, 250, 500, 1000],
+    ("decision, 1 at", "planner.horizon"): [5, 10, 20, 40],
+    ("decision, 1 at", "planner.iterations"): [1, 3, 10],
 }
 EPISODES = [10, 100, 1000, 10_000]
 
@@ -44,12 +47,17 @@ def timed() -> Iterator[Row]:
             contender = Contender("", config_of(f"cpu {option}={value}", TASK, 1))
             (result,) = contest([contender], [job], ROUNDS)
             contender.close()
-            yield job, option, value, 1e3 * result.median, result.peak_mib
+            yield job, option, value, cpu_ms(result), result.peak_mib
     contender = Contender("", config_of("cpu", TASK, 1))
-    for result in contest([contender], ["decision"], ROUNDS):
-        ms = 1e3 * result.median
-        yield "decision", "environments", result.count, ms, result.peak_mib
+    for result in contest([contender], ["decision, 1"], ROUNDS):
+        ms, peak = cpu_ms(result), result.peak_mib
+        yield "decision", "environments", result.count, ms, peak
     contender.close()
+
+
+def cpu_ms(result: Result) -> float:
+    """The median milliseconds of the processor in a call."""
+    return 1e3 * float(np.median(result.cpu))
 
 
 def sampled() -> Iterator[Row]:
@@ -63,14 +71,13 @@ def sampled() -> Iterator[Row]:
         for count in EPISODES:
             while len(replay) < count:
                 replay.add(episode)
-            before = resident()
             spans = []
             for _ in range(50):
-                start = time.perf_counter()
+                start = time.process_time()
                 replay.sample(16, 20, generator)
-                spans.append(time.perf_counter() - start)
-            ms, grown = 1e3 * float(np.median(spans)), resident() - before
-            yield "replay", "episodes", count, ms, grown
+                spans.append(time.process_time() - start)
+            ms = 1e3 * float(np.median(spans))
+            yield "replay", "episodes", count, ms, resident()
 
 
 def resident() -> float:
@@ -79,37 +86,49 @@ def resident() -> float:
     return pages * 4096 / 2**20
 
 
-def slope(values: list[int], times: list[float]) -> float:
+def slope(values: Sequence[int], numbers: Sequence[float]) -> float:
     """The exponent of the growth."""
-    return float(np.polyfit(np.log(values), np.log(times), 1)[0])
+    return float(np.polyfit(np.log(values), np.log(numbers), 1)[0])
 
 
 def main(table: str, picture: str) -> None:
     """Measure, write the table, draw the picture, and print the slopes."""
+    torch.set_num_threads(1)
     rows: list[Row] = []
-    for row in (*timed(), *sampled()):
+    for row in chain(timed(), sampled()):
         rows.append(row)
         print(*row, flush=True)
     with Path(table).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["job", "grows", "value", "milliseconds", "MiB"])
         writer.writerows(rows)
+    draw(rows, picture)
+
+
+def draw(rows: list[Row], picture: str) -> None:
+    """A panel for each sweep, time and memory, and a table of the slopes."""
     sweeps = list(dict.fromkeys(row[:2] for row in rows))
-    figure = Figure(figsize=(12, 6), layout="constrained")
+    figure = Figure(figsize=(14, 6), layout="constrained")
     axes = figure.subplots(2, 4).flat
-    print("\n| job | grows with | slope of time |\n| --- | --- | --- |")
+    print("\n| job | grows with | from, to | ms | slope | MiB | slope |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for axis, sweep in zip(axes, sweeps, strict=True):
-        values = [row[2] for row in rows if row[:2] == sweep]
-        times = [row[3] for row in rows if row[:2] == sweep]
-        print(f"| {sweep[0]} | {sweep[1]} | {slope(values, times):.2f} |")
-        axis.loglog(values, times, "o-")
-        axis.set(
-            title=sweep[0],
-            xlabel=sweep[1],
-            ylabel="ms",
-            ylim=(min(times) / 3, 3 * max(times)),
+        _, _, values, times, sizes = zip(
+            *(row for row in rows if row[:2] == sweep), strict=True
         )
-    figure.savefig(picture, dpi=120)
+        cells = [*sweep, f"{values[0]:,} to {values[-1]:,}"]
+        for numbers in (times, sizes):
+            cells += [f"{numbers[0]:,.1f} to {numbers[-1]:,.1f}"]
+            cells += [f"{slope(values, numbers):.2f}"]
+        print("|", " | ".join(cells), "|")
+        axis.loglog(values, times, "o-", color="C0")
+        axis.set(title=sweep[0], xlabel=sweep[1], ylim=(min(times) / 3, 3 * max(times)))
+        axis.set_ylabel("ms of the processor", color="C0")
+        memory = axis.twinx()
+        memory.loglog(values, sizes, "s--", color="C1")
+        memory.set_ylim(min(sizes) / 3, 3 * max(sizes))
+        memory.set_ylabel("MiB at the most", color="C1")
+    figure.savefig(picture, dpi=100)
 
 
 if __name__ == "__main__":
