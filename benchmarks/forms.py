@@ -58,6 +58,16 @@ def with_kept_memory(form: Form) -> Form:
     return run
 
 
+def cast(form: Form, dtype: torch.dtype) -> Form:
+    """The form with products of ``dtype``."""
+
+    def run() -> Tensor:
+        with torch.autocast("cpu", dtype, dtype != torch.float32):
+            return form()
+
+    return run
+
+
 def plain(decoder: ConvDecoder) -> nn.Sequential:
     """The layers of a decoder, with the transposed convolutions of torch."""
     layers: list[nn.Module] = [decoder.dense]
@@ -82,9 +92,11 @@ def main() -> None:
     }
     compare("Encoder of the preset cpu, 320 pictures", forms, 20)
     keep_freed_memory()
-    for title, decoder, count in (
-        ("cpu", ConvDecoder(158, (3, 32, 32), **CPU), 64),
-        ("paper", ConvDecoder(230, (3, 64, 64)), 64),
+    paper = ConvDecoder(230, (3, 64, 64))
+    for title, decoder, count, dtype in (
+        ("cpu", ConvDecoder(158, (3, 32, 32), **CPU), 64, torch.float32),
+        ("paper", paper, 500, torch.float32),
+        ("paper in bfloat16", paper, 500, torch.bfloat16),
     ):
         features = torch.randn(count, decoder.dense.in_features)
         decoders = {
@@ -92,9 +104,10 @@ def main() -> None:
             "TransposedConvolution": decoder,
         }
         forms = {
-            name: lambda d=d, f=features: d(f).sum() for name, d in decoders.items()
+            name: cast(lambda d=d, f=features: d(f).sum(), dtype)
+            for name, d in decoders.items()
         }
-        compare(f"Decoder of the preset {title}, {count} pictures", forms, 10)
+        compare(f"Decoder of the preset {title}, {count} pictures", forms, 7)
     large, images = ConvEncoder((3, 64, 64)), torch.randn(1000, 3, 64, 64)
     slices = {
         f"slices of {n}": lambda n=n: torch.cat(

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from planet_torch.benchmark.contest import Contender, Result, config_of, contest
 from planet_torch.chunk import Episode
@@ -101,7 +102,7 @@ def main(table: str, picture: str) -> None:
     with Path(table).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["job", "grows", "value", "milliseconds", "MiB"])
-        writer.writerows(rows)
+        writer.writerows([*row[:3], *(round(x, 2) for x in row[3:])] for row in rows)
     draw(rows, picture)
 
 
@@ -116,18 +117,27 @@ def draw(rows: list[Row], picture: str) -> None:
         _, _, values, times, sizes = zip(
             *(row for row in rows if row[:2] == sweep), strict=True
         )
-        cells = [*sweep, f"{values[0]:,} to {values[-1]:,}"]
+        cells = [
+            sweep[0].partition(",")[0],
+            sweep[1],
+            f"{values[0]:,} to {values[-1]:,}",
+        ]
         for numbers in (times, sizes):
             cells += [f"{numbers[0]:,.1f} to {numbers[-1]:,.1f}"]
             cells += [f"{slope(values, numbers):.2f}"]
         print("|", " | ".join(cells), "|")
         axis.loglog(values, times, "o-", color="C0")
-        axis.set(title=sweep[0], xlabel=sweep[1], ylim=(min(times) / 3, 3 * max(times)))
+        axis.set(title=sweep[0].partition(",")[0], xlabel=sweep[1])
+        axis.set_ylim(min(times) / 3, 3 * max(times))
         axis.set_ylabel("ms of the processor", color="C0")
         memory = axis.twinx()
         memory.loglog(values, sizes, "s--", color="C1")
         memory.set_ylim(min(sizes) / 3, 3 * max(sizes))
         memory.set_ylabel("MiB at the most", color="C1")
+        for scale in (axis.xaxis, axis.yaxis, memory.yaxis):
+            scale.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            scale.set_minor_formatter(NullFormatter())
+        axis.set_xticks(values)
     figure.savefig(picture, dpi=100)
 
 
