@@ -372,10 +372,12 @@ def test_an_environment_that_fails_leaves_a_run_to_go_on_with(
     assert learned(trainer) == learned(trained)
 
 
-def test_planet_solves_the_integrator(tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_planet_solves_the_integrator(tmp_path, precision):
     """From its state. The best is to go straight to the goal, and to stay there."""
     solvable = tiny(
         **{**SMALL, "objective__free_nats": 0.1},
+        train__precision=precision,
         model__belief_size=32,
         model__units=32,
         model__activation="elu",
