@@ -269,3 +269,12 @@ def test_every_model_is_made_again_with_its_weights(dynamics, shape):
     again = build_model.learned(given, spaces, weights)
     assert not again.training
     assert all((value == weights[k]).all() for k, value in again.state_dict().items())
+
+
+def test_an_exported_agent_needs_neither_the_device_nor_the_compiler_of_its_run(run):
+    train_ = dataclasses.replace(run.config.train, device="cuda", compile="on")
+    elsewhere = dataclasses.replace(
+        run, config=dataclasses.replace(run.config, train=train_)
+    )
+    anywhere, _ = export.parts(elsewhere)
+    assert (anywhere.train.device, anywhere.train.compile) == ("cpu", "auto")

@@ -84,7 +84,8 @@ def parts(run: Run) -> tuple[config.Config, dict[str, Any]]:
     """The config and the part of the newest checkpoint that are exported."""
     if run.exported:
         raise ValueError(f"{run.directory} is an exported agent already; copy it")
-    anywhere = replace(run.config, train=replace(run.config.train, device="cpu"))
+    train = replace(run.config.train, device="cpu", compile="auto")
+    anywhere = replace(run.config, train=train)
     state = replace(run, config=anywhere).latest()
     if state is None:
         raise FileNotFoundError(f"{run.directory} has no checkpoint yet")
