@@ -6,6 +6,7 @@ are unrolled; PyTorch keeps the result on disk for the next run of the same size
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 import warnings
@@ -53,6 +54,7 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
     return True
 
 
+@functools.cache  # a run compiles two models, and trying takes seconds
 def missing(device: torch.device) -> str | None:
     """Why nothing can be compiled for a device; None if it can."""
     try:

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 Activation = Literal["relu", "elu", "silu"]
 Norm = Literal["none", "layer"]
-
-
 FEW = 16  # channels, below which a transposed convolution is slow forward
 
 
@@ -98,7 +96,7 @@ class TransposedConvolution(nn.ConvTranspose2d):
             return FourKinds.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         else:
             image = F.conv_transpose2d(x, self.weight, stride=2)
-        # With a bias PyTorch takes another way, twice as slow, or six times (bfloat16).
+        # With a bias PyTorch takes another way, slower above all in bfloat16.
         return image + self.bias.to(image.dtype)[:, None, None]
 
 
@@ -107,8 +105,7 @@ class FourKinds(torch.autograd.Function):
 
     An output pixel in an even row and column sees a quarter of the kernel, and so do
     those of the three other kinds. One plain convolution computes all four kinds, which
-    then are interleaved: three times as fast as the direct way forward, but slower
-    backward.
+    then are interleaved: faster than the direct way forward, but slower backward.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ class Benchmark(Options):
     rounds: Count = 10
     """Measurements of each job, after two to warm up."""
     threads: Whole = 0
-    """Threads for a tensor operation; 0 leaves it to PyTorch."""
+    """Threads for a tensor operation; 0 is one for each core."""
     json: bool = False
     """Print JSON."""
 

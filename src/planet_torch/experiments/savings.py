@@ -28,12 +28,10 @@ def variants(base: Config) -> list[Variant]:
         f"chunks-from-{shortest}": replace(
             base, train=replace(train, shortest_chunk=shortest)
         ),
-        f"updates-{train.updates // 2}": replace(
-            base, train=replace(train, updates=max(train.updates // 2, 1))
-        ),
-        f"updates-{2 * train.updates}": replace(
-            base, train=replace(train, updates=2 * train.updates)
-        ),
+        **{
+            f"updates-{count}": replace(base, train=replace(train, updates=count))
+            for count in (max(train.updates // 2, 1), 2 * train.updates)
+        },
         f"{'warm' if warm else 'cold'}-start": replace(
             base, planner=replace(planner, warm_start=warm)
         ),
