@@ -62,11 +62,24 @@ def test_candidates_start_where_the_config_says(starts, own):
     assert build_model.world_model(config, SMALL).own_starts is own
 
 
-def test_a_start_for_each_candidate_is_refused_where_it_has_no_meaning():
-    base = PRESETS["debug"].model
-    config = debug(model=replace(base, dynamics="drnn", candidate_starts="own"))
-    with pytest.raises(ValueError, match=r"no meaning for model\.dynamics 'drnn'"):
-        build_model.world_model(config, SMALL)
+@pytest.mark.parametrize(("acts_on", "means"), [("samples", False), ("means", True)])
+def test_the_agent_acts_on_what_the_config_says(acts_on, means):
+    config = debug(planner=replace(PRESETS["debug"].planner, acts_on=acts_on))
+    assert build_model.world_model(config, SMALL).acts_on_means is means
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "value"),
+    [("model", "dynamics", "drnn"), ("planner", "acts_on", "means")],
+)
+def test_starts_of_their_own_are_refused_where_they_have_no_meaning(
+    group, option, value
+):
+    model = replace(PRESETS["debug"].model, candidate_starts="own")
+    config = debug(model=model)
+    changed = replace(getattr(config, group), **{option: value})
+    with pytest.raises(ValueError, match=rf"meaning for {group}\.{option} '{value}'"):
+        build_model.world_model(replace(config, **{group: changed}), SMALL)
 
 
 def test_paper_overshooting_has_the_weights_of_the_first_release():
@@ -382,7 +395,8 @@ def test_each_option_of_a_planner_reaches_it_or_is_refused(method):
         "momentum": 0.25,
         "decision_budget_ms": 7.0,
     }
-    assert {"method", *other} == {field.name for field in fields(PlannerConfig)}
+    names = {field.name for field in fields(PlannerConfig)}
+    assert {"method", "acts_on", *other} == names
     for name, value in other.items():
         if hasattr(build.PLANNERS[method](), name):
             assert getattr(planner_of(method=method, **{name: value}), name) == value

@@ -48,6 +48,7 @@ def test_the_preset_paper_is_the_paper():
         "model.activation": "relu",
         "model.norm": "none",
         "model.candidate_starts": "shared",  # the paper's box says otherwise
+        "planner.acts_on": "samples",
         "model.image_bits": 5,
         "objective.observation_weight": 1,
         "objective.decoded": 1,

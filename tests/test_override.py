@@ -74,6 +74,13 @@ def test_what_the_run_rests_on_cannot_be_changed(run, option):
         resume(run.directory, given, [option])
 
 
+def test_a_run_cannot_begin_to_learn_a_value(run):
+    words = ["--resume", str(run.directory), "--objective.value_discount", "0.9"]
+    given = parse("train", words).config
+    with pytest.raises(ValueError, match=r"changed from 0.0 to 0.9 .* value head"):
+        resume(run.directory, given, ["objective.value_discount"])
+
+
 def test_a_damaged_config_is_that_of_the_checkpoint(finished, capsys):
     path = finished.directory / "config.json"
     before = path.read_text()

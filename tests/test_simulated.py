@@ -287,6 +287,10 @@ def test_another_method_is_searched_by_with_the_options_that_it_has():
         ("dmc/walker-walk dmc/walker-run", "'dmc/walker-run' is one word too many"),
         ("dmc/walker-walk --planner.elites 999", "elites (=999)"),
         ("dmc/walker-walk --planner.warm_start True", "no effect on icem"),
+        (
+            "dmc/walker-walk --planner.acts_on means",
+            "planner.acts_on (='means') has no effect on planning",
+        ),
         ("dmc/walker-walk --planner.method mpc", "invalid choice 'mpc'"),
         ("dmc/walker-walk --action_repeat 1001", "(=1001) exceeds time_limit"),
         ("dmc/walker-walk --episodes 0", "plan.episodes (=0) must be at least 1"),

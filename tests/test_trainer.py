@@ -243,6 +243,7 @@ EFFECTS = {
     "planner.elites": 3,
     "planner.iterations": 3,
     "planner.warm_start": True,
+    "planner.acts_on": "means",
     "planner.spread": "mean-absolute",
     "planner.decision_budget_ms": 1e-6,  # time for one candidate of eight
     "train.episodes": 5,

@@ -90,6 +90,23 @@ def test_candidates_with_starts_of_their_own_draw_them_from_the_posterior(kind):
     assert_close(start.sample.std(dim=1), spread, atol=0.01, rtol=0.05)
 
 
+def test_an_agent_of_means_sees_no_noise():
+    """It filters to means, and the returns of equal candidates are equal."""
+    model = small_model()
+    model.acts_on_means = True
+    observation, action = torch.randn(2, 3, 16, 16), torch.randn(2, 2)
+    start = model.filter(model.dynamics.initial(2), observation, action, stream(1))
+    again = model.filter(model.dynamics.initial(2), observation, action, stream(2))
+    assert_close(start.sample, start.mean, atol=0, rtol=0)
+    assert_close(start.features, again.features, atol=0, rtol=0)
+    returns = model.returns_from(start, stream())(torch.ones(2, 6, 3, 2))
+    assert_close(returns, returns[:, :1].expand(2, 6))
+    # What learns is as it was.
+    chunk = observation[:, None], action[:, None]
+    posteriors, _ = model.observe(*chunk, stream())
+    assert (posteriors.sample != posteriors.mean).all()
+
+
 def test_filtering_step_by_step_gives_the_states_of_the_chunk():
     """Observation and noise of one row each; the action led to that observation."""
     model = counting_model()

@@ -143,8 +143,9 @@ def planner(config: Config) -> Planner:
     return _planner(**asdict(config.planner))
 
 
-def _planner(method: str, **options: Any) -> Planner:
+def _planner(method: str, acts_on: str, **options: Any) -> Planner:
     """The planner of a method, with the options that it has."""
+    del acts_on  # of the model that is searched, not of the search
     for name, default in _ignored_by(method).items():
         if options[name] != default:
             raise ValueError(
@@ -157,8 +158,8 @@ def _planner(method: str, **options: Any) -> Planner:
 
 
 def used(options: PlannerConfig) -> dict[str, Any]:
-    """The options of a planner that its method has a use for, and the method."""
-    ignored = _ignored_by(options.method)
+    """The options of a search that its method has a use for, and the method."""
+    ignored = {"acts_on", *_ignored_by(options.method)}
     return {
         name: value for name, value in asdict(options).items() if name not in ignored
     }
@@ -171,7 +172,7 @@ def with_method(options: PlannerConfig, method: Method) -> PlannerConfig:
 
 def _ignored_by(method: str) -> dict[str, Any]:
     """The options that a method has no use for, with their defaults."""
-    known = {"method", *(option.name for option in fields(PLANNERS[method]))}
+    known = {"method", "acts_on", *(option.name for option in fields(PLANNERS[method]))}
     defaults = asdict(PlannerConfig())
     return {name: value for name, value in defaults.items() if name not in known}
 

@@ -60,6 +60,12 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
             "model.candidate_starts 'own' has no meaning for model.dynamics 'drnn', "
             "whose belief has read the sample already; leave it at 'shared'"
         )
+    acts_on_means = config.planner.acts_on == "means"
+    if acts_on_means and model.candidate_starts == "own":
+        raise ValueError(
+            "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
+            "where all candidates start from the mean; leave it at 'shared'"
+        )
     style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
@@ -82,6 +88,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         _scalar_head(model, features) if discount else None,
         discount=discount or 1.0,
         own_starts=model.candidate_starts == "own",
+        acts_on_means=acts_on_means,
         image_bits=model.image_bits,
         dtype=dtype(config),
     )

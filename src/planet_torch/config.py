@@ -182,6 +182,9 @@ class PlannerConfig(Options):
     """Part of the elites that stays among the candidates (icem)."""
     momentum: Annotated[float, Range(0, 1)] = 0.1
     """Part of the old mean and spread that a refit leaves, below 1 (icem)."""
+    acts_on: Literal["samples", "means"] = "samples"
+    """What the agent filters, and foresees when it plans: samples of the states, as in
+    the paper, or their means, so that no noise blurs the returns of candidates."""
     decision_budget_ms: Positive | None = None
     """Milliseconds for a plan, which is then the best found; None is as long as it
     takes. Plans depend on the machine's speed, and runs do not repeat to the bit."""

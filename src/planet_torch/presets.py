@@ -54,7 +54,12 @@ PRESETS: dict[Preset, Config] = {
         ),
         optimiser=OptimiserConfig(epsilon=1e-5, gradient_clip=100.0, average=0.995),
         planner=PlannerConfig(
-            horizon=5, candidates=64, elites=8, iterations=3, warm_start=True
+            horizon=5,
+            candidates=64,
+            elites=8,
+            iterations=6,
+            warm_start=True,
+            acts_on="means",
         ),
         train=TrainConfig(
             episodes=200, seed_episodes=20, batch=16, chunk=20, evaluate_every=20

@@ -115,7 +115,7 @@ def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
 def _check(changes: Mapping[str, tuple[Any, Any]], allowed: set[str]) -> None:
     """Raise ValueError if not all of the changes can be, or are meant."""
     for name, (before, after) in changes.items():
-        reason = FIXED.get(name) or FIXED.get(name.partition(".")[0])
+        reason = _fixed(name, before, after)
         if reason:
             raise ValueError(
                 f"{name} cannot be changed from {before!r} to {after!r} in a run that "
@@ -130,6 +130,13 @@ def _check(changes: Mapping[str, tuple[Any, Any]], allowed: set[str]) -> None:
             f"the options are not those of the run: {shown}; leave them as they were, "
             f"or change them by --override {' '.join(refused)}"
         )
+
+
+def _fixed(name: str, before: object, after: object) -> str | None:
+    """Why a run cannot make this change, if it cannot."""
+    if name == "objective.value_discount" and 0 in (before, after):
+        return "its weights have a value head, or have none"
+    return FIXED.get(name) or FIXED.get(name.partition(".")[0])
 
 
 def _noted(run: Run, given: Config) -> set[str]:

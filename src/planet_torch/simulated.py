@@ -113,6 +113,11 @@ def plan_episodes(
             f"task {config.task!r} has no simulator to plan with; name one task of the "
             "suite, dmc/... in `planet list`"
         )
+    if config.planner.acts_on != "samples":
+        raise ValueError(
+            f"planner.acts_on (={config.planner.acts_on!r}) has no effect on planning "
+            "with the true simulator, which is in no doubt of its state; leave it out"
+        )
     generator, planner = torch.Generator(), build.planner(config)
     with (
         closing(build.environments(config, config.task, 1)) as envs,

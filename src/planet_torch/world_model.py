@@ -28,6 +28,8 @@ class WorldModel(nn.Module):
             1 - discount, so that it has the scale of one reward.
         discount: of a reward a decision later; below 1 where there is a value.
         own_starts: whether each candidate of a plan starts from a sample of its own.
+        acts_on_means: whether `filter` and imagined returns follow the means of states
+            and not samples of them.
         image_bits: bits a colour channel that the model sees.
         dtype: of the products in encoder, decoder and imagined returns. The rest, and
             every sum over many of them, is float32: where a filter runs for long or a
@@ -44,6 +46,7 @@ class WorldModel(nn.Module):
         *,
         discount: float = 1.0,
         own_starts: bool = False,
+        acts_on_means: bool = False,
         image_bits: int = 5,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -55,6 +58,7 @@ class WorldModel(nn.Module):
         self.value = value
         self.discount = discount
         self.own_starts = own_starts
+        self.acts_on_means = acts_on_means
         self.image_bits = image_bits
         self.dtype = dtype
 
@@ -84,6 +88,16 @@ class WorldModel(nn.Module):
     ) -> tuple[State, State]:
         """Filter prepared observations; see ``Dynamics.observe``."""
         noise = self.noise(2, *action.shape[:2], generator=generator)
+        return self.observe_with(noise, observation, action, state)
+
+    def observe_with(
+        self,
+        noise: Float[Tensor, "2 B L S"],
+        observation: Float[Tensor, "B L *shape"],
+        action: Float[Tensor, "B L A"],
+        state: State | None = None,
+    ) -> tuple[State, State]:
+        """Filter with this noise."""
         with self.autocast():
             embedding = self.encoder(observation)
         return self.dynamics.observe(embedding.float(), action, noise, state)
@@ -102,8 +116,9 @@ class WorldModel(nn.Module):
         generator: torch.Generator,
     ) -> State:
         """The posterior one decision after ``state``, given the action in between."""
-        posteriors, _ = self.observe(
-            observation[:, None], action[:, None], generator, state
+        noise = self.acting_noise(2, len(action), 1, generator=generator)
+        posteriors, _ = self.observe_with(
+            noise, observation[:, None], action[:, None], state
         )
         return posteriors[:, 0]
 
@@ -126,7 +141,7 @@ class WorldModel(nn.Module):
                 start = self.dynamics.state(
                     start.mean, start.stddev, fresh, start.belief
                 )
-            noise = self.noise(batch * candidates, horizon, generator=generator)
+            noise = self.acting_noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
             return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
 
@@ -167,3 +182,10 @@ class WorldModel(nn.Module):
         """Standard normal noise (*batch, S), for the samples of the dynamics."""
         shape = (*batch, self.dynamics.stochastic_size)
         return torch.randn(shape, generator=generator, device=generator.device)
+
+    def acting_noise(self, *batch: int, generator: torch.Generator) -> Tensor:
+        """The noise of what an agent follows: as ``noise``, or none (*batch, S)."""
+        if self.acts_on_means:
+            shape = (*batch, self.dynamics.stochastic_size)
+            return torch.zeros(shape, device=generator.device)
+        return self.noise(*batch, generator=generator)
