@@ -82,6 +82,18 @@ def test_starts_of_their_own_are_refused_where_they_have_no_meaning(
         build_model.world_model(replace(config, **{group: changed}), SMALL)
 
 
+def test_plans_end_in_the_value_that_is_learned_unless_told_otherwise():
+    learned = ObjectiveConfig(value_discount=0.9)
+    unused = replace(PRESETS["debug"].planner, value=False)
+    for config, ends in (
+        (debug(objective=learned), True),
+        (debug(objective=learned, planner=unused), False),
+    ):
+        assert build_model.world_model(config, SMALL).plans_to_value is ends
+    with pytest.raises(ValueError, match=r"planner\.value \(=False\) has no effect"):
+        build_model.world_model(debug(planner=unused), SMALL)
+
+
 def test_paper_overshooting_has_the_weights_of_the_first_release():
     """Beside a squared error, not its half: 1, 49 times 1/49, and 0.1 (section 2.4)."""
     terms = build_model.objective_terms(PRESETS["paper-overshooting"])
@@ -396,7 +408,7 @@ def test_each_option_of_a_planner_reaches_it_or_is_refused(method):
         "decision_budget_ms": 7.0,
     }
     names = {field.name for field in fields(PlannerConfig)}
-    assert {"method", "acts_on", *other} == names
+    assert {"method", *build.OF_THE_MODEL, *other} == names
     for name, value in other.items():
         if hasattr(build.PLANNERS[method](), name):
             assert getattr(planner_of(method=method, **{name: value}), name) == value

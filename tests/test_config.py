@@ -49,6 +49,7 @@ def test_the_preset_paper_is_the_paper():
         "model.norm": "none",
         "model.candidate_starts": "shared",  # the paper's box says otherwise
         "planner.acts_on": "samples",
+        "planner.value": True,
         "model.image_bits": 5,
         "objective.observation_weight": 1,
         "objective.decoded": 1,

@@ -111,6 +111,21 @@ def test_the_card_says_what_was_scored_and_how_it_was_trained(run, agent):
     assert "published" not in said
 
 
+def test_the_card_says_which_options_were_changed_on_the_way(tmp_path):
+    run = finished(tmp_path / "run")
+    assert "changed on the way" not in export.training_rows(run, run.latest())
+    options = ["train.episodes", "planner.horizon"]
+    longer = dataclasses.replace(
+        CONFIG,
+        train=dataclasses.replace(CONFIG.train, episodes=4),
+        planner=dataclasses.replace(CONFIG.planner, horizon=2),
+    )
+    train(resume(run.directory, longer, options))
+    rows = export.training_rows(run, run.latest())
+    words = "planner.horizon from 3 to 2, train.episodes from 3 to 4"
+    assert rows["changed on the way"] == words
+
+
 def test_no_card_has_a_path_of_this_machine(agent, run):
     for content in contents(agent.directory).values():
         assert str(agent.directory.parent).encode() not in content

@@ -291,6 +291,7 @@ def test_another_method_is_searched_by_with_the_options_that_it_has():
             "dmc/walker-walk --planner.acts_on means",
             "planner.acts_on (='means') has no effect on planning",
         ),
+        ("dmc/walker-walk --planner.value False", "planner.value (=False) has no"),
         ("dmc/walker-walk --planner.method mpc", "invalid choice 'mpc'"),
         ("dmc/walker-walk --action_repeat 1001", "(=1001) exceeds time_limit"),
         ("dmc/walker-walk --episodes 0", "plan.episodes (=0) must be at least 1"),

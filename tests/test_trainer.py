@@ -275,6 +275,7 @@ ON_PLANNERS = {
     "planner.kept_fraction": 0.5,
     "planner.momentum": 0.5,
 }
+ON_VALUE = {"planner.value": False}
 NO_EFFECT = {
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
@@ -295,7 +296,9 @@ def test_an_option_has_an_effect(trained, tmp_path, option):
     assert learned(other) != learned(trained)
 
 
-@pytest.mark.parametrize("option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS])
+@pytest.mark.parametrize(
+    "option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE]
+)
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
         base = changed(TINY, "env.observation", "pixels")
@@ -306,18 +309,21 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
         base = dataclasses.replace(
             TINY, planner=dataclasses.replace(planner, horizon=4)
         )
+    elif option in ON_VALUE:
+        base = changed(TINY, "objective.value_discount", 0.9)
     else:
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    value = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS}[option]
+    value = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE}[option]
     one = train(tmp_path / "one", base)
     other = train(tmp_path / "other", changed(base, option, value))
     assert learned(one) != learned(other)
 
 
 def test_the_effect_of_every_option_is_known():
-    known = {*EFFECTS, *ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *NO_EFFECT}
+    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE}
+    known = {*EFFECTS, *on, *NO_EFFECT}
     assert known == set(config.option_names(config.Config))
 
 

@@ -79,3 +79,5 @@ def test_an_imagined_return_is_discounted_and_ends_in_a_value():
     model.value, model.discount = torch.nn.Identity(), 0.5
     returns_of = model.returns_from(gaussian([[100.0]]), stream())
     assert returns_of(torch.ones(1, 1, 2, 1)).tolist() == [[101 + 51 + 51]]
+    model.plans_to_value = False
+    assert returns_of(torch.ones(1, 1, 2, 1)).tolist() == [[101 + 102]]

@@ -30,6 +30,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "mppi": MPPI,
     "icem": ICEM,
 }
+OF_THE_MODEL = ("acts_on", "value")  # what is searched, not how
 
 
 def prepare_torch(config: Config) -> None:
@@ -143,9 +144,8 @@ def planner(config: Config) -> Planner:
     return _planner(**asdict(config.planner))
 
 
-def _planner(method: str, acts_on: str, **options: Any) -> Planner:
+def _planner(method: str, **options: Any) -> Planner:
     """The planner of a method, with the options that it has."""
-    del acts_on  # of the model that is searched, not of the search
     for name, default in _ignored_by(method).items():
         if options[name] != default:
             raise ValueError(
@@ -153,13 +153,14 @@ def _planner(method: str, acts_on: str, **options: Any) -> Planner:
                 f"it at {default!r}, or choose another planner.method"
             )
     ignored = _ignored_by(method)
-    used = {name: value for name, value in options.items() if name not in ignored}
+    unused = {*OF_THE_MODEL, *ignored}
+    used = {name: value for name, value in options.items() if name not in unused}
     return PLANNERS[method](**used)
 
 
 def used(options: PlannerConfig) -> dict[str, Any]:
     """The options of a search that its method has a use for, and the method."""
-    ignored = {"acts_on", *_ignored_by(options.method)}
+    ignored = {*OF_THE_MODEL, *_ignored_by(options.method)}
     return {
         name: value for name, value in asdict(options).items() if name not in ignored
     }
@@ -172,7 +173,8 @@ def with_method(options: PlannerConfig, method: Method) -> PlannerConfig:
 
 def _ignored_by(method: str) -> dict[str, Any]:
     """The options that a method has no use for, with their defaults."""
-    known = {"method", "acts_on", *(option.name for option in fields(PLANNERS[method]))}
+    own = (option.name for option in fields(PLANNERS[method]))
+    known = {"method", *OF_THE_MODEL, *own}
     defaults = asdict(PlannerConfig())
     return {name: value for name, value in defaults.items() if name not in known}
 

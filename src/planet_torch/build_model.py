@@ -66,6 +66,11 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
             "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
             "where all candidates start from the mean; leave it at 'shared'"
         )
+    if not config.planner.value and not config.objective.value_discount:
+        raise ValueError(
+            "planner.value (=False) has no effect where no value is learned "
+            "(objective.value_discount 0); leave it at True"
+        )
     style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
@@ -89,6 +94,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         discount=discount or 1.0,
         own_starts=model.candidate_starts == "own",
         acts_on_means=acts_on_means,
+        plans_to_value=config.planner.value,
         image_bits=model.image_bits,
         dtype=dtype(config),
     )

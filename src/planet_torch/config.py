@@ -185,6 +185,9 @@ class PlannerConfig(Options):
     acts_on: Literal["samples", "means"] = "samples"
     """What the agent filters, and foresees when it plans: samples of the states, as in
     the paper, or their means, so that no noise blurs the returns of candidates."""
+    value: bool = True
+    """End imagined returns in the value, where one is learned; else they are sums of
+    rewards, as in the paper, and the value is learned but not used."""
     decision_budget_ms: Positive | None = None
     """Milliseconds for a plan, which is then the best found; None is as long as it
     takes. Plans depend on the machine's speed, and runs do not repeat to the bit."""

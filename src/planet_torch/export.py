@@ -137,8 +137,10 @@ def training_rows(run: Run, state: Mapping[str, Any]) -> dict[str, str]:
     counters, train = Counters(**state["counters"]), run.config.train
     whole, start = train.episodes, train.seed_episodes
     tasks, starts = len(run.config.tasks), run.starts()
+    changed = [f"{name} from {was} to {now}" for name, was, now in run.changes()]
     return {
         "trained by": f"`{command_of(run.config)}`",
+        **({"changed on the way": ", ".join(changed)} if changed else {}),
         "trained on": _where(starts[-1]) if starts else "not known",
         "minutes": f"{minutes(run, counters):.0f}, evaluations included",
         "episodes": f"{counters.episodes:,} of {whole * tasks:,}, the first "

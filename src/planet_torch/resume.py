@@ -145,11 +145,5 @@ def _noted(run: Run, given: Config) -> set[str]:
     A run that was killed right after it was not checkpointed with them yet.
     """
     names = option_names(Config)
-    noted = {
-        (name, json.dumps(change[-1:]))
-        for start in run.starts()
-        if isinstance(changes := start.get("overridden"), dict)
-        for name, change in changes.items()
-        if isinstance(change, list)
-    }
-    return {n for n in names if (n, json.dumps([attrgetter(n)(given)])) in noted}
+    noted = {(name, json.dumps(after)) for name, _, after in run.changes()}
+    return {n for n in names if (n, json.dumps(attrgetter(n)(given))) in noted}

@@ -155,6 +155,16 @@ class Run:
         listed = isinstance(starts, list)
         return [s for s in starts if isinstance(s, dict)] if listed else []
 
+    def changes(self) -> list[tuple[str, Any, Any]]:
+        """The options that were changed on the way: name, before, after."""
+        return [
+            (name, *change)
+            for start in self.starts()
+            if isinstance(changes := start.get("overridden"), dict)
+            for name, change in changes.items()
+            if isinstance(change, list) and len(change) == 2
+        ]
+
     def latest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read; None if there is none yet.
 

@@ -30,6 +30,7 @@ class WorldModel(nn.Module):
         own_starts: whether each candidate of a plan starts from a sample of its own.
         acts_on_means: whether `filter` and imagined returns follow the means of states
             and not samples of them.
+        plans_to_value: whether imagined returns end in the value, if there is one.
         image_bits: bits a colour channel that the model sees.
         dtype: of the products in encoder, decoder and imagined returns. The rest, and
             every sum over many of them, is float32: where a filter runs for long or a
@@ -47,6 +48,7 @@ class WorldModel(nn.Module):
         discount: float = 1.0,
         own_starts: bool = False,
         acts_on_means: bool = False,
+        plans_to_value: bool = True,
         image_bits: int = 5,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -59,6 +61,7 @@ class WorldModel(nn.Module):
         self.discount = discount
         self.own_starts = own_starts
         self.acts_on_means = acts_on_means
+        self.plans_to_value = plans_to_value
         self.image_bits = image_bits
         self.dtype = dtype
 
@@ -158,16 +161,19 @@ class WorldModel(nn.Module):
             return self.discounted(self.dynamics.imagine(start, actions, noise))
 
     def discounted(self, states: State) -> Float[Tensor, "N"]:
-        """The discounted rewards of states (N, H, ...), and the value of the last."""
+        """What states (N, H, ...) are worth.
+
+        The discounted rewards and the value of the last, or the sum of the rewards.
+        """
         features = states.features
         count, horizon = features.shape[:2]
         reward = self.rewards_of(features.flatten(0, 1)).reshape(count, horizon)
+        if self.value is None or not self.plans_to_value:
+            return reward.sum(dim=1)
         factors = self.discount ** torch.arange(horizon, device=reward.device)
-        returns = (reward * factors).sum(dim=1)
-        if self.value is not None:
-            last = self.value(features[:, -1]).squeeze(-1).float()
-            returns = returns + self.discount**horizon / (1 - self.discount) * last
-        return returns
+        last = self.value(features[:, -1]).squeeze(-1).float()
+        beyond = self.discount**horizon / (1 - self.discount) * last
+        return (reward * factors).sum(dim=1) + beyond
 
     def rewards_of(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N"]:
         """The mean reward of each of many feature vectors.
