@@ -1,6 +1,6 @@
 """Draw learning curves that export_curve.py wrote, a panel for each file.
 
-    python benchmarks/draw_curves.py docs/images/five-tasks.png docs/results/CSV ...
+    python benchmarks/draw_curves.py docs/images/seven-tasks.png docs/results/CSV ...
 
 Dots are collected episodes, lines are evaluations with their standard deviations.
 """
@@ -41,10 +41,10 @@ def main(picture: str, *tables: str) -> None:
     """Draw them side by side, three in a row."""
     rows = math.ceil(len(tables) / 3)
     figure = Figure(figsize=(12, 3.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, 3, squeeze=False).flat
+    axes = [*figure.subplots(rows, 3, squeeze=False).flat]
     for axis, table in zip(axes, tables, strict=False):
         draw(axis, Path(table))
-    for axis in [*axes][len(tables) :]:
+    for axis in axes[len(tables) :]:
         axis.remove()
     figure.savefig(picture, dpi=100)
 
