@@ -203,7 +203,10 @@ def test_a_preset_searches_by_another_method():
     planner = cli.parse("train", words).config.planner
     cpu = PRESETS["cpu"].planner
     assert planner == config.PlannerConfig(
-        method="random-shooting", horizon=cpu.horizon, candidates=cpu.candidates
+        method="random-shooting",
+        horizon=cpu.horizon,
+        candidates=cpu.candidates,
+        acts_on=cpu.acts_on,
     )
 
 
