@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -152,18 +153,18 @@ def _planner(method: str, **options: Any) -> Planner:
                 f"planner.{name} (={options[name]!r}) has no effect on {method}; leave "
                 f"it at {default!r}, or choose another planner.method"
             )
-    ignored = _ignored_by(method)
-    unused = {*OF_THE_MODEL, *ignored}
-    used = {name: value for name, value in options.items() if name not in unused}
-    return PLANNERS[method](**used)
+    return PLANNERS[method](**_searching(method, options))
 
 
 def used(options: PlannerConfig) -> dict[str, Any]:
     """The options of a search that its method has a use for, and the method."""
-    ignored = {*OF_THE_MODEL, *_ignored_by(options.method)}
-    return {
-        name: value for name, value in asdict(options).items() if name not in ignored
-    }
+    return _searching(options.method, asdict(options))
+
+
+def _searching(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the planner of a method has."""
+    unused = {*OF_THE_MODEL, *_ignored_by(method)}
+    return {name: value for name, value in options.items() if name not in unused}
 
 
 def with_method(options: PlannerConfig, method: Method) -> PlannerConfig:
