@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -145,14 +145,34 @@ def planner(config: Config) -> Planner:
     return _planner(**asdict(config.planner))
 
 
+def simulator_planner(config: Config) -> Planner:
+    """The planner of an agent that has the true simulator, and learns nothing.
+
+    Raises:
+        ValueError: for an option that cannot be, or that has no effect then.
+    """
+    what = "planning with the true simulator"
+    _refuse(asdict(config.planner), OF_THE_MODEL, what)
+    return planner(config)
+
+
+def _refuse(
+    options: Mapping[str, Any], unused: Iterable[str], what: str, instead: str = ""
+) -> None:
+    """Raise ValueError if an unused option of a planner is not as by default."""
+    defaults = asdict(PlannerConfig())
+    for name in unused:
+        if options[name] != defaults[name]:
+            raise ValueError(
+                f"planner.{name} (={options[name]!r}) has no effect on {what}; leave "
+                f"it at {defaults[name]!r}{instead}"
+            )
+
+
 def _planner(method: str, **options: Any) -> Planner:
     """The planner of a method, with the options that it has."""
-    for name, default in _ignored_by(method).items():
-        if options[name] != default:
-            raise ValueError(
-                f"planner.{name} (={options[name]!r}) has no effect on {method}; leave "
-                f"it at {default!r}, or choose another planner.method"
-            )
+    other = ", or choose another planner.method"
+    _refuse(options, _ignored_by(method), method, other)
     return PLANNERS[method](**_searching(method, options))
 
 

@@ -54,23 +54,8 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
     Raises:
         ValueError: if two options do not go together.
     """
+    _check_acting(config)
     model = config.model
-    if model.dynamics == "drnn" and model.candidate_starts == "own":
-        raise ValueError(
-            "model.candidate_starts 'own' has no meaning for model.dynamics 'drnn', "
-            "whose belief has read the sample already; leave it at 'shared'"
-        )
-    acts_on_means = config.planner.acts_on == "means"
-    if acts_on_means and model.candidate_starts == "own":
-        raise ValueError(
-            "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
-            "where all candidates start from the mean; leave it at 'shared'"
-        )
-    if not config.planner.value and not config.objective.value_discount:
-        raise ValueError(
-            "planner.value (=False) has no effect where no value is learned "
-            "(objective.value_discount 0); leave it at True"
-        )
     style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
@@ -93,12 +78,32 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         _scalar_head(model, features) if discount else None,
         discount=discount or 1.0,
         own_starts=model.candidate_starts == "own",
-        acts_on_means=acts_on_means,
+        acts_on_means=config.planner.acts_on == "means",
         plans_to_value=config.planner.value,
         image_bits=model.image_bits,
         dtype=dtype(config),
     )
     return built.to(config.train.device)
+
+
+def _check_acting(config: Config) -> None:
+    """Raise ValueError if what the agent acts on does not go together."""
+    model = config.model
+    if model.dynamics == "drnn" and model.candidate_starts == "own":
+        raise ValueError(
+            "model.candidate_starts 'own' has no meaning for model.dynamics 'drnn', "
+            "whose belief has read the sample already; leave it at 'shared'"
+        )
+    if config.planner.acts_on == "means" and model.candidate_starts == "own":
+        raise ValueError(
+            "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
+            "where all candidates start from the mean; leave it at 'shared'"
+        )
+    if not config.planner.value and not config.objective.value_discount:
+        raise ValueError(
+            "planner.value (=False) has no effect where no value is learned "
+            "(objective.value_discount 0); leave it at True"
+        )
 
 
 def learned(

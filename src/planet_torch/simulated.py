@@ -14,7 +14,7 @@ from torch import Tensor
 
 from planet_torch import build
 from planet_torch.chunk import Episode
-from planet_torch.config import Config, PlannerConfig
+from planet_torch.config import Config
 from planet_torch.envs.simulator import Env, Simulator
 from planet_torch.planners import Planner
 from planet_torch.rollout import run_episodes
@@ -113,14 +113,7 @@ def plan_episodes(
             f"task {config.task!r} has no simulator to plan with; name one task of the "
             "suite, dmc/... in `planet list`"
         )
-    for option in build.OF_THE_MODEL:
-        given = getattr(config.planner, option)
-        if given != getattr(PlannerConfig(), option):
-            raise ValueError(
-                f"planner.{option} (={given!r}) has no effect on planning with the "
-                "true simulator, which nothing is learned for; leave it out"
-            )
-    generator, planner = torch.Generator(), build.planner(config)
+    generator, planner = torch.Generator(), build.simulator_planner(config)
     with (
         closing(build.environments(config, config.task, 1)) as envs,
         closing(SimulatorAgent(envs.envs, planner, generator, threads)) as agent,

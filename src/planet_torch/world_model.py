@@ -91,19 +91,13 @@ class WorldModel(nn.Module):
     ) -> tuple[State, State]:
         """Filter prepared observations; see ``Dynamics.observe``."""
         noise = self.noise(2, *action.shape[:2], generator=generator)
-        return self.observe_with(noise, observation, action, state)
+        return self.dynamics.observe(self.embed(observation), action, noise, state)
 
-    def observe_with(
-        self,
-        noise: Float[Tensor, "2 B L S"],
-        observation: Float[Tensor, "B L *shape"],
-        action: Float[Tensor, "B L A"],
-        state: State | None = None,
-    ) -> tuple[State, State]:
-        """Filter with this noise."""
+    def embed(self, observation: Float[Tensor, "B L *shape"]) -> Float[Tensor, "B L E"]:
+        """What the filter reads of prepared observations."""
         with self.autocast():
-            embedding = self.encoder(observation)
-        return self.dynamics.observe(embedding.float(), action, noise, state)
+            embedding: Tensor = self.encoder(observation)
+        return embedding.float()
 
     def decode(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "..."]:
         """The mean of the observation of each feature vector."""
@@ -120,9 +114,8 @@ class WorldModel(nn.Module):
     ) -> State:
         """The posterior one decision after ``state``, given the action in between."""
         noise = self.acting_noise(2, len(action), 1, generator=generator)
-        posteriors, _ = self.observe_with(
-            noise, observation[:, None], action[:, None], state
-        )
+        embedding = self.embed(observation[:, None])
+        posteriors, _ = self.dynamics.observe(embedding, action[:, None], noise, state)
         return posteriors[:, 0]
 
     def returns_from(self, state: State, generator: torch.Generator) -> ReturnFn:
