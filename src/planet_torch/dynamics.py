@@ -197,8 +197,9 @@ class Dynamics(nn.Module, ABC):
         if actions.shape[1] == 0:
             return state.map(lambda part: part[:, None][:, :0])
         states = []
-        projected = self.project_action(actions).unbind(1)
-        for action, epsilon in zip(projected, noise.unbind(1), strict=True):
+        # Steps first, so that what a step reads of many candidates lies side by side.
+        projected = self.project_action(actions.transpose(0, 1))
+        for action, epsilon in zip(projected, noise.transpose(0, 1), strict=True):
             state = self.prior(self.advance(state, action), epsilon)
             states.append(state)
         return stack(states)

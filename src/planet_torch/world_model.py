@@ -10,7 +10,7 @@ from planet_torch.chunk import dequantise
 from planet_torch.dynamics import Dynamics, State
 from planet_torch.planners import ReturnFn
 
-ROWS = 500  # of a slice; 250 to 1,000 were equally fast
+ROWS = 1000  # of a slice in float32, and twice as many in bfloat16
 
 
 class WorldModel(nn.Module):
@@ -149,7 +149,12 @@ class WorldModel(nn.Module):
         actions: Float[Tensor, "N H A"],
         noise: Float[Tensor, "N H S"],
     ) -> Float[Tensor, "N"]:
-        """The return of each row of actions from its own start; see `returns_from`."""
+        """The return of each row of actions from its own start; see `returns_from`.
+
+        The whole way is of ``dtype``: where states are float32 and products are not,
+        every step converts both ways.
+        """
+        start, noise = start.map(lambda part: part.to(self.dtype)), noise.to(self.dtype)
         with self.autocast():
             return self.discounted(self.dynamics.imagine(start, actions, noise))
 
@@ -173,8 +178,10 @@ class WorldModel(nn.Module):
 
         On a CPU in slices, whose hidden layers stay in the cache.
         """
-        size = ROWS if features.device.type == "cpu" else max(len(features), 1)
-        rewards = [self.reward(rows).float() for rows in torch.split(features, size)]
+        on_cpu = features.device.type == "cpu"
+        most = 4 * ROWS // features.element_size() if on_cpu else len(features)
+        slices = torch.split(features, max(most, 1))
+        rewards = [self.reward(rows).float() for rows in slices]
         return torch.cat(rewards).squeeze(-1)
 
     def noise(self, *batch: int, generator: torch.Generator) -> Tensor:
