@@ -64,6 +64,19 @@ def test_a_saved_optimiser_goes_on_to_the_same_bits():
     assert torch.equal(run(second, cut, gradients[4:]), expected)
 
 
+def test_it_goes_on_with_a_learning_rate_of_its_own():
+    """A step of Adam is in proportion to the rate."""
+    moved = []
+    for rate in (LR, LR / 4):
+        parameter = nn.Parameter(torch.zeros(1))
+        first = Adam([parameter], LR, 1e-4)
+        before = run(first, parameter, [np.ones(1)] * 5)
+        second = Adam([parameter], rate, 1e-4)
+        second.load_state_dict(first.state_dict())
+        moved.append((run(second, parameter, [np.ones(1)]) - before).item())
+    assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-4)
+
+
 def test_the_time_is_that_of_the_optimiser_where_a_parameter_had_no_gradient_at_first():
     """As TensorFlow, whose powers of the betas are one for all parameters."""
     late, early = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from torch.testing import assert_close
 
 from planet_torch import config
 from planet_torch.cli import main, parse
@@ -43,6 +44,20 @@ def test_a_run_that_is_made_longer_equals_one_that_was_longer(tmp_path):
     assert episodes(resumed) == episodes(other)
     assert resume(run.directory).config == longer
     assert starts(run)[-1]["overridden"] == {}
+
+
+def test_a_run_goes_on_with_another_learning_rate(tmp_path):
+    """As small as this one, it changes no weight."""
+    run = trained(tmp_path / "run")
+    before = run.latest()
+    words = ["--train.episodes", "6", "--optimiser.learning_rate", "1e-30"]
+    given = parse("train", ["--resume", str(run.directory), *words]).config
+    named = ["train.episodes", "optimiser.learning_rate"]
+    resumed = resume(run.directory, given, named)
+    train(resumed)
+    after = resumed.latest()
+    assert after["counters"]["updates"] > before["counters"]["updates"]
+    assert_close(after["world_model"], before["world_model"], atol=1e-20, rtol=0)
 
 
 def test_a_change_that_was_made_holds_before_the_next_checkpoint(finished):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,16 @@ class Adam(torch.optim.Adam):
                 self.epsilon_hat / (1 - group["betas"][1] ** self._time()) ** 0.5
             )
         super().step(closure)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what was learned of the gradients, and keep the learning rate.
+
+        A run may go on with another one, which PyTorch's Adam would set back.
+        """
+        rates = [group["lr"] for group in self.param_groups]
+        super().load_state_dict(dict(state_dict))
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def _time(self) -> int:
         """t, the number of the update that comes next, from 1."""
