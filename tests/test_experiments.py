@@ -28,6 +28,7 @@ from planet_torch.resume import differences
 from planet_torch.run import Run
 
 TASK = "toys:integrator"
+NETWORKS = ("width", "belief_size", "units", "reward_units")
 
 
 def tiny_variants(base):
@@ -226,6 +227,8 @@ def test_the_table_has_mean_and_middle_with_intervals_beside_the_papers(tmp_path
     """Of five seeds the middle is that of the last scores 3, 5 and 7."""
     runs = [[0.0, float(last)] for last in (1, 3, 5, 7, 34)]
     series = made_up(tmp_path, near=runs, far=runs[:1])
+    (metrics,) = series.folder.glob("*/far-0/metrics.jsonl")
+    metrics.write_text(re.sub(r'"time": [^,}]+', '"time": 90', metrics.read_text()))
     path = summary.write_csv(series, tmp_path / "t.csv")
     near, far, own, other = csv.DictReader(path.read_text().splitlines())
     assert (near["method"], near["seeds"]) == ("three ahead", "5")
@@ -238,7 +241,8 @@ def test_the_table_has_mean_and_middle_with_intervals_beside_the_papers(tmp_path
     assert other["source"] == "A book, p. 3; 0 episodes"
     text = summary.write_markdown(series, tmp_path / "t.md").read_text()
     assert re.search(r"^\| three ahead \| 10 \(\d+ to \d+\), IQM 5 \(", text, re.M)
-    assert "| four ahead | 1, 1 seed |" in text
+    assert "| four ahead | 1, 1 seed, 1.5 min |" in text
+    assert (far["minutes"], own["minutes"]) == ("1.5", "")
     assert "A planner: A book, p. 3; 0 episodes." in text
 
 
@@ -460,11 +464,21 @@ def test_the_sweep_plans_with_the_true_simulator(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("scale", ["paper", "cpu", "debug"])
 def test_savings_change_one_option_at_a_time(scale):
-    """Elites go with candidates, as the fraction that is kept."""
+    """But elites go with candidates, and all networks with each other.
+
+    Another planner leaves behind what it has no use for.
+    """
     base, *others = (v.config for v in series_of("savings", scale).variants)
-    changed = [set(differences(base, other)) for other in others]
-    assert changed == [
-        *({"objective.decoded"}, {"train.shortest_chunk"}),
-        *({"train.updates"}, {"train.updates"}, {"planner.warm_start"}),
-        *({"planner.candidates", "planner.elites"}, {"env.image_size"}),
-    ]
+    changed = {frozenset(differences(base, other)): other for other in others}
+    (icem,) = (names for names in changed if "planner.method" in names)
+    assert icem <= {"planner.method", "planner.warm_start"}
+    assert changed.keys() == {
+        *map(frozenset, [{"objective.decoded"}, {"train.shortest_chunk"}]),
+        *map(frozenset, [{"train.updates"}, {"train.precision"}]),
+        *map(frozenset, [{"planner.warm_start"}, {"planner.iterations"}]),
+        *(frozenset({"planner.candidates", "planner.elites"}), icem),
+        *(frozenset({"env.image_size"}), frozenset(map("model.{}".format, NETWORKS))),
+    }
+    assert len(others) == len(changed) + 1  # fewer updates, and more
+    for other in others:
+        build.planner(other)

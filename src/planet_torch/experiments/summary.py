@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,24 @@ from jaxtyping import Float64
 
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.files import write_atomically
-from planet_torch.metrics import read_metrics
+from planet_torch.metrics import Record, read_metrics
 from planet_torch.statistics import Estimate, estimate, interquartile_mean, mean
 
 ALL = "all tasks"
 
 
+def evaluations(entry: Entry, task: str) -> list[Record]:
+    """Those of a run in a task."""
+    records = read_metrics(entry.directory / "metrics.jsonl", "evaluate")
+    # Runs of one task did not always name it.
+    return [record for record in records if record.task in (task, "")]
+
+
 def curve(entry: Entry, task: str) -> dict[int, float]:
     """The scores of a run in a task, by the episodes of the task so far."""
-    records = read_metrics(entry.directory / "metrics.jsonl", "evaluate")
     return {
         record.counters.episodes // len(entry.tasks): record.scalars["score"]
-        for record in records
-        if record.task in (task, "")  # runs of one task did not always name it
+        for record in evaluations(entry, task)
     }
 
 
@@ -33,6 +38,11 @@ def final(entries: Sequence[Entry], task: str) -> Float64[np.ndarray, "_"]:
     """The score of each run's last evaluation."""
     scores = [[*curve(entry, task).values()][-1] for entry in entries]
     return np.array(scores, np.float64)
+
+
+def minutes(entries: Sequence[Entry], task: str) -> float:
+    """How long a run took to its last evaluation, with it; the mean of several."""
+    return float(np.mean([evaluations(one, task)[-1].time / 60 for one in entries]))
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Row:
         mean: with its interval.
         middle: the interquartile mean, with its interval.
         source: where it comes from, if not from here.
+        minutes: that a run took; NaN if it is published or of several tasks.
     """
 
     method: str
@@ -52,6 +63,7 @@ class Row:
     mean: Estimate
     middle: Estimate
     source: str = ""
+    minutes: float = np.nan
 
 
 def rows(series: Series) -> list[Row]:
@@ -67,7 +79,8 @@ def measured(series: Series) -> Iterator[Row]:
             entries = series.finished(variant, task)
             if entries:
                 scores[task] = final(entries, task)
-                yield row(variant.label, task, [scores[task]])
+                found = row(variant.label, task, [scores[task]])
+                yield replace(found, minutes=minutes(entries, task))
         if len(scores) == len(series.tasks) > 1:
             yield row(variant.label, ALL, [*scores.values()])
 
@@ -96,7 +109,8 @@ def write_csv(series: Series, path: Path) -> Path:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     estimates = [f"{name}{part}" for name in ("mean", "iqm") for part in ENDS]
-    writer.writerow(["method", "task", "seeds", *estimates, "scores", "source"])
+    names = ["method", "task", "seeds", *estimates, "scores", "source", "minutes"]
+    writer.writerow(names)
     for one in rows(series):
         scores = np.concatenate(one.seeds) if one.seeds else np.array([])
         numbers = [
@@ -108,7 +122,7 @@ def write_csv(series: Series, path: Path) -> Path:
         listed = " ".join(f"{score:.1f}" for score in scores)
         count = min(map(len, one.seeds)) if one.seeds else ""
         cells = [one.method, one.task, count, *numbers, listed, one.source]
-        writer.writerow(cells)
+        writer.writerow([*cells, "" if np.isnan(one.minutes) else f"{one.minutes:.1f}"])
     return write_atomically(path, text.getvalue().encode())
 
 
@@ -130,12 +144,13 @@ def write_markdown(series: Series, path: Path) -> Path:
 
 
 def cell(row: Row) -> str:
-    """Such as: 512 (480 to 533), IQM 515 (479 to 530), 5 seeds."""
+    """Such as: 512 (480 to 533), IQM 515 (479 to 530), 5 seeds, 31.4 min."""
     if row.source:
         return f"{row.mean}"
     seeds = min(map(len, row.seeds))
     middle = f", IQM {row.middle}" if seeds > 1 else ""
-    return f"{row.mean}{middle}, {seeds} seed{'s' * (seeds > 1)}"
+    time = "" if np.isnan(row.minutes) else f", {row.minutes:.1f} min"
+    return f"{row.mean}{middle}, {seeds} seed{'s' * (seeds > 1)}{time}"
 
 
 def notes(series: Series, found: Sequence[Row]) -> Iterator[str]:
@@ -145,7 +160,7 @@ def notes(series: Series, found: Sequence[Row]) -> Iterator[str]:
         f"Scores of finished runs at the scale `{series.scale}`, each the mean of "
         f"{train.evaluation_episodes} episodes at the end; over seeds the mean and the "
         "interquartile mean (IQM), in brackets their 95% intervals by the stratified "
-        "bootstrap."
+        "bootstrap; the minutes of a run with its evaluations, the mean over seeds."
     )
     sources = [f"{one.method}: {one.source}." for one in found if one.source]
     if sources:
