@@ -40,7 +40,7 @@ def ways(task: str, size: int) -> dict[str, Callable[[], object]]:
     caster = env.unwrapped._renderer
     found = {
         "raycast": caster.render,
-        "plain": lambda: caster._trace(caster._centres),
+        "plain": lambda: caster._trace(caster._centres, caster._scene.all.sites),
     }
     if os.environ.get("MUJOCO_GL") in ("egl", "glfw", "osmesa"):
         drawn = make(f"dmc/{task}", image_size=size, renderer="gl")

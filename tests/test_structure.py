@@ -21,7 +21,7 @@ LAYERS = [
     [
         *("chunk", "cores", "lock", "memory", "metrics", "networks", "provenance"),
         *("published", "ranges", "signals", "statistics", "trials"),
-        "envs.ground",
+        *("envs.ground", "envs.scene"),
     ],
     [
         *("checkpoint", "config", "dynamics", "optimiser", "planners", "replay"),

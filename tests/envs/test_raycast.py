@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planet_torch.envs import make
-from planet_torch.envs.raycast import Raycaster, _as_drawn
+from planet_torch.envs.raycast import Raycaster
+from planet_torch.envs.scene import as_drawn
 
 SCENE = """
 <mujoco>
@@ -162,8 +163,8 @@ def test_every_ray_meets_what_it_meets_alone():
         model, data = simulation(env)
         caster = env.unwrapped._renderer
         expected = [alone(model, data, ray) for ray in caster._rays[: 16 * 16]]
-        with _as_drawn(model, caster._groups):
-            _, met = caster._trace(caster._centres)
+        with as_drawn(model, caster._scene.all.groups):
+            _, met = caster._trace(caster._centres, caster._scene.all.sites)
         # Sites, which mj_ray does not know, have numbers above those of the geoms.
         same = (met == expected) | (met >= model.ngeom)
         assert same.all()
@@ -247,6 +248,36 @@ def unseen_freedoms(env, seed):
         if (env.render() == before).all():
             unseen.add(model.joint(model.dof_jntid[freedom]).name)
     return unseen
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_what_is_drawn_once_is_as_if_it_were_drawn_anew(task):
+    """To the bit, after moves and in a new episode."""
+    env = make(f"dmc/{task}", image_size=32)
+    for seed in (0, 1):
+        env.reset(seed=seed)
+        caster = env.unwrapped._renderer
+        for _ in range(4):
+            shown = env.render()
+            anew = caster._draw(
+                caster._scene.all, caster._blank, caster._centres
+            ).colour
+            anew = (anew * 255 + 0.5).astype(np.uint8).reshape(shown.shape)
+            np.testing.assert_array_equal(shown, anew)
+            env.step(env.action_space.sample())
+
+
+def test_what_rests_is_drawn_again_when_it_was_moved():
+    ball = f'<geom type="sphere" size=".1" pos="1 0 0" {RED}/>'
+    caster = scene(ball)
+    before = caster.render()
+    caster.model.geom_pos[0, 1] = 0.5
+    mujoco.mj_forward(caster.model, caster.data)
+    moved = caster.render()
+    assert redness(before)[16, 16] > 100 > redness(moved)[16, 16]
+    np.testing.assert_array_equal(
+        moved, scene(ball.replace("1 0 0", "1 .5 0", 1)).render()
+    )
 
 
 # What marks the goal of a task, where the picture has to show it.

@@ -6,27 +6,34 @@ than a pixel crosses, is then averaged over a finer grid of rays. The picture fo
 MuJoCo's own look: geom and material colours, the headlight and an overhead light, the
 checkered ground, a night sky. It has no shadows, reflections, skins and tendons. It is
 a function of the physics state alone, and loads no OpenGL library.
+
+Where the camera stands still, what stands still is drawn once, and each picture begins
+with that: rays are cast only where something that moves may be in sight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from planet_torch.envs.ground import Ground, checkered
+from planet_torch.envs.scene import ALONE, Scene, Things, as_drawn
 
-_GROUPS = np.array([1, 0, 0, 0, 0, 0], np.uint8)  # see _as_drawn
-_UNSET = np.array([0.5, 0.5, 0.5, 1], np.float32)  # this rgba means "the material's"
 _AMBIENT, _HEADLIGHT, _OVERHEAD = 0.4, 0.8, 0.4
 _SKY = np.array([[0.02, 0.03, 0.04], [0.3, 0.45, 0.6]], np.float32)  # nadir, zenith
-_SPHERE, _CAPSULE, _CYLINDER, _BOX = (
-    int(getattr(mujoco.mjtGeom, f"mjGEOM_{kind}"))
-    for kind in ("SPHERE", "CAPSULE", "CYLINDER", "BOX")
-)
+_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Colours in [0, 1], what was met or -1, and whether rays were added."""
+
+    colour: Float32[np.ndarray, "pixels 3"]
+    met: Int[np.ndarray, "pixels"]
+    edges: Bool[np.ndarray, "pixels"]
 
 
 class Raycaster:
@@ -48,25 +55,15 @@ class Raycaster:
         self._spacing[size**2 :] /= self._fine
         self._centres = np.arange(size**2)
         self._way = np.linspace(0, 1, 2 * size)[:, None]
+        nothing = np.zeros((size**2, 3), np.float32)
+        self._blank = Picture(nothing, np.full(size**2, -1), np.zeros(size**2, bool))
         self.refresh()
 
     def refresh(self) -> None:
         """Read colours and sizes again: tasks change them when an episode starts."""
-        model = self.model
-        geoms = _colours(model, model.geom_rgba, model.geom_matid)
-        sites = _colours(model, model.site_rgba, model.site_matid)
-        # One table of all that a ray can meet: geoms, then sites.
-        self._palette = np.ascontiguousarray(np.concatenate([geoms, sites])[:, :3])
-        shown = np.flatnonzero((model.site_group < 3) & (sites[:, 3] > 0))
-        self._sites = [int(site) for site in shown]
-        drawn = (model.geom_group < 3) & (geoms[:, 3] > 0)
-        if model.nskin:
-            # The skin, which rays do not meet, is most of the dog. What collides lies
-            # just below it, and stands in for it.
-            drawn |= (model.geom_contype | model.geom_conaffinity) > 0
-        self._groups = np.where(drawn, 0, 5)
-        self._long = _long_geoms(model, drawn)
+        self._scene = Scene.of(self.model, self.camera)
         self._rotation = np.full(9, np.nan)
+        self._place = np.empty(0)
 
     def close(self) -> None:
         """Nothing is held outside Python."""
@@ -74,19 +71,49 @@ class Raycaster:
     def render(self) -> UInt8[np.ndarray, "size size 3"]:
         """The picture of the state that ``data`` holds now."""
         self._look()
-        with _as_drawn(self.model, self._groups):
-            return self._draw()
-
-    def _draw(self) -> UInt8[np.ndarray, "size size 3"]:
-        pixels, grid = self.size**2, self._fine**2
-        colour, met = self._trace(self._centres)
-        edges = np.flatnonzero(self._edges(met.reshape(self.size, self.size)))
-        if len(edges):
-            fine = pixels + (edges[:, None] * grid + np.arange(grid)).ravel()
-            samples = self._trace(fine)[0].reshape(-1, grid, 3)
-            colour[edges] = np.einsum("egc->ec", samples) / grid
-        image = (colour * 255 + 0.5).astype(np.uint8)
+        if self._scene.stands:
+            picture = self._draw(self._scene.all, self._still(), self._near())
+        else:
+            picture = self._draw(self._scene.all, self._blank, self._centres)
+        image = (picture.colour * 255 + 0.5).astype(np.uint8)
         return image.reshape(self.size, self.size, 3)
+
+    def _draw(
+        self, things: Things, known: Picture, near: Int[np.ndarray, "n"]
+    ) -> Picture:
+        """A known picture with the pixels near what was not in it drawn again."""
+        colour, met, grid = known.colour.copy(), known.met.copy(), self._fine**2
+        with as_drawn(self.model, things.groups):
+            if len(near):
+                colour[near], met[near] = self._trace(near, things.sites)
+            edges = self._edges(met.reshape(self.size, self.size), things.long).ravel()
+            again = edges & ~known.edges
+            again[near] = edges[near]
+            blended = np.flatnonzero(again)
+            if len(blended):
+                fine = len(met) + (blended[:, None] * grid + np.arange(grid)).ravel()
+                samples = self._trace(fine, things.sites)[0].reshape(-1, grid, 3)
+                colour[blended] = np.einsum("egc->ec", samples) / grid
+        return Picture(colour, met, edges)
+
+    def _still(self) -> Picture:
+        """What rests, drawn anew only if it was moved in between."""
+        place = self._scene.place_of_rest(self.data, self.camera)
+        if not np.array_equal(place, self._place):
+            self._rest = self._draw(self._scene.resting, self._blank, self._centres)
+            self._place = place
+        return self._rest
+
+    def _near(self) -> Int[np.ndarray, "n"]:
+        """The pixels in which something that moves may be seen, even by a corner."""
+        places = np.concatenate([self.data.geom_xpos, self.data.site_xpos])
+        towards = places[self._scene.moving] - self.data.cam_xpos[self.camera]
+        distance = np.linalg.norm(towards, axis=1)
+        reach = self._scene.reach
+        reach = reach + (distance + reach) * 2 / self._focal  # and two pixels
+        along = self._rays[: self.size**2] @ towards.T
+        near = (along > -reach) & (distance**2 - along**2 < reach**2)
+        return np.flatnonzero(near.any(axis=1))
 
     def _look(self) -> None:
         """Turn the rays with the camera. Most cameras only ever move along."""
@@ -106,7 +133,7 @@ class Raycaster:
         self._sky = (_SKY[0] + height * (_SKY[1] - _SKY[0])).astype(np.float32)
 
     def _trace(
-        self, numbers: Int[np.ndarray, "n"]
+        self, numbers: Int[np.ndarray, "n"], sites: Int[np.ndarray, "k"]
     ) -> tuple[Float32[np.ndarray, "n 3"], Int[np.ndarray, "n"]]:
         """Colours in [0, 1], and what was met or -1, for the rays of these numbers."""
         origin, count = self.data.cam_xpos[self.camera], len(numbers)
@@ -114,12 +141,12 @@ class Raycaster:
         met = np.empty(count, np.int32)
         distance, normal = np.empty(count), np.empty((count, 3))
         mujoco.mj_multiRay(
-            self.model, self.data, origin, rays.ravel(), _GROUPS, True, -1,
+            self.model, self.data, origin, rays.ravel(), ALONE, True, -1,
             met, distance, normal.ravel(), count, mujoco.mjMAXVAL,
         )  # fmt: skip
-        for site in self._sites:
-            self._meet(site, origin, rays, met, distance, normal)
-        colour = self._palette.take(met, axis=0, mode="wrap")
+        for site in sites:
+            self._meet(int(site), origin, rays, met, distance, normal)
+        colour = self._scene.palette.take(met, axis=0, mode="wrap")
         for ground in self._grounds:
             there = np.flatnonzero(met == ground.geom)
             colour[there] = ground.colour(origin, numbers.take(there))
@@ -159,10 +186,12 @@ class Raycaster:
                 distance[ray], normal[ray] = depth, surface
 
     def _edges(
-        self, met: Int[np.ndarray, "size size"]
+        self,
+        met: Int[np.ndarray, "size size"],
+        long: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> Bool[np.ndarray, "size size"]:
         """The pixels that one ray does not do justice to."""
-        edges = self._thin()
+        edges = self._thin(*long)
         below, beside = met[1:] != met[:-1], met[:, 1:] != met[:, :-1]
         edges[1:] |= below
         edges[:-1] |= below
@@ -170,9 +199,13 @@ class Raycaster:
         edges[:, :-1] |= beside
         return edges
 
-    def _thin(self) -> Bool[np.ndarray, "size size"]:
+    def _thin(
+        self,
+        geoms: Int[np.ndarray, "k"],
+        ends: Float[np.ndarray, "k 2 3"],
+        radius: Float[np.ndarray, "k"],
+    ) -> Bool[np.ndarray, "size size"]:
         """The pixels along geoms so thin that they may slip between the rays."""
-        geoms, ends, radius = self._long
         turn = self.data.geom_xmat[geoms].reshape(-1, 3, 3)
         centre = self.data.geom_xpos[geoms] - self.data.cam_xpos[self.camera]
         points = centre[:, None] + ends @ turn.swapaxes(1, 2)
@@ -190,24 +223,6 @@ class Raycaster:
         return canvas[1:-1, 1:-1].copy()
 
 
-@contextmanager
-def _as_drawn(model: mujoco.MjModel, groups: Int[np.ndarray, "n"]) -> Iterator[None]:
-    """Let ``mj_multiRay`` try the geoms of group 0, of these groups, and no other.
-
-    By itself it skips geoms by the bounding volumes of their bodies, which leave out
-    what collides with nothing, do not turn with the body's inertial frame and keep the
-    size from before a task changed it (mujoco 3.17): ends of limbs would vanish. And it
-    meets geoms that are transparent in their own right, but not by their material.
-    Scenes are small: trying all geoms costs no more.
-    """
-    before = model.body_bvhadr.copy(), model.geom_group.copy()
-    model.body_bvhadr[:], model.geom_group[:] = -1, groups
-    try:
-        yield
-    finally:
-        model.body_bvhadr[:], model.geom_group[:] = before
-
-
 def _camera_rays(size: int, fine: int, focal: float) -> Float[np.ndarray, "rays 3"]:
     """Ray directions in the frame of a MuJoCo camera: x right, y up, -z ahead."""
 
@@ -218,31 +233,3 @@ def _camera_rays(size: int, fine: int, focal: float) -> Float[np.ndarray, "rays 
 
     by_pixel = grid(size * fine).reshape(size, fine, size, fine, 3).swapaxes(1, 2)
     return np.concatenate([grid(size), by_pixel.reshape(-1, 3)])
-
-
-def _colours(
-    model: mujoco.MjModel,
-    rgba: Float32[np.ndarray, "n 4"],
-    material: Int[np.ndarray, "n"],
-) -> Float32[np.ndarray, "n 4"]:
-    """The colour that MuJoCo shows: the geom's own, or else that of its material."""
-    colours = rgba.copy()
-    asks = (material >= 0) & (rgba == _UNSET).all(1)
-    colours[asks] = model.mat_rgba[material[asks]]
-    return colours
-
-
-def _long_geoms(
-    model: mujoco.MjModel, drawn: Bool[np.ndarray, "n"]
-) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k 2 3"], Float[np.ndarray, "k"]]:
-    """Drawn convex geoms as segments: number, ends in the geom's frame, radius."""
-    kind = model.geom_type
-    convex = (kind >= _SPHERE) & (kind <= _BOX)
-    geoms = np.flatnonzero(convex & drawn)
-    kind, sizes = kind[geoms, None], model.geom_size[geoms]
-    radius, length = sizes[:, :1], sizes[:, 1:2]
-    rod = np.concatenate([radius, radius, length], 1)
-    sizes = np.where((kind == _CAPSULE) | (kind == _CYLINDER), rod, sizes)
-    sizes = np.where(kind == _SPHERE, radius, sizes)
-    end = np.eye(3)[sizes.argmax(1)] * sizes
-    return geoms, np.stack([-end, end], 1), sizes.min(1)
