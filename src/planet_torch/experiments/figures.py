@@ -59,10 +59,12 @@ def draw(series: Series, path: Path) -> Path:
 
 def learning_curves(axes: Axes, series: Series, task: str) -> None:
     """Score against episodes: mean, interval, interquartile mean, and the papers'."""
-    for variant, colour in zip(series.variants, cycle(COLOURS), strict=False):
+    for number, variant in enumerate(series.variants):
+        turn, place = divmod(number, len(COLOURS))  # after the last, other markers
+        colour, marker = COLOURS[place], ("o", *DOTS)[turn % (1 + len(DOTS))]
         entries = series.finished(variant, task)
         if entries:
-            _learning_curve(axes, variant, entries, task, colour)
+            _learning_curve(axes, variant, entries, task, colour, marker)
         if task in variant.published:
             score = variant.published[task].score
             axes.axhline(score, color=colour, ls="--", lw=1, zorder=1)
@@ -84,7 +86,12 @@ def learning_curves(axes: Axes, series: Series, task: str) -> None:
 
 
 def _learning_curve(
-    axes: Axes, variant: Variant, entries: list[Entry], task: str, colour: str
+    axes: Axes,
+    variant: Variant,
+    entries: list[Entry],
+    task: str,
+    colour: str,
+    marker: str,
 ) -> None:
     """Where all the runs were evaluated."""
     curves = [curve(entry, task) for entry in entries]
@@ -94,7 +101,7 @@ def _learning_curve(
     middles = [interquartile_mean(scores) for scores in seeds]
     count = f"{len(entries)} seed{'s' * (len(entries) > 1)}"
     label = f"{variant.label}, {count}"
-    _band(axes, episodes, means, colour, label=label, marker="o", markersize=3)
+    _band(axes, episodes, means, colour, label=label, marker=marker, markersize=4)
     axes.plot(episodes, middles, color=colour, ls=":", lw=1.2)
 
 
