@@ -74,7 +74,7 @@ def test_an_agent_scores_what_its_card_says(name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", AGENTS)
 def test_an_agent_foresees_ten_frames(name):
     """Better than a frame that stays as it is, or, if little moves, to 10 in 256."""
