@@ -69,6 +69,7 @@ def test_the_preset_paper_is_the_paper():
         "objective.global_prior_weight": 0,
         "objective.value_discount": 0,
         "optimiser.learning_rate": 1e-3,
+        "optimiser.half_life": None,
         "optimiser.epsilon": 1e-4,
         "optimiser.gradient_clip": 1000,
         "optimiser.average": 0,

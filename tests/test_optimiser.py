@@ -77,6 +77,30 @@ def test_it_goes_on_with_a_learning_rate_of_its_own():
     assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-4)
 
 
+def test_the_rate_halves_with_every_half_life():
+    """With gradients all alike a step of Adam is as long as its rate."""
+    steps = []
+    parameter = nn.Parameter(torch.zeros(1))
+    optimiser = Adam([parameter], LR, 1e-8, half_life=4)
+    for _ in range(9):
+        before = parameter.item()
+        steps.append(before - run(optimiser, parameter, [np.ones(1)]).item())
+    assert [steps[0], steps[4], steps[8]] == pytest.approx(
+        [LR, LR / 2, LR / 4], rel=1e-3
+    )
+
+
+def test_it_goes_on_in_the_midst_of_a_half_life():
+    gradients = np.random.default_rng(2).normal(size=(10, 3))
+    whole, cut = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    expected = run(Adam([whole], LR, 1e-4, half_life=7), whole, gradients)
+    first = Adam([cut], LR, 1e-4, half_life=7)
+    run(first, cut, gradients[:5])
+    second = Adam([cut], LR, 1e-4, half_life=7)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert torch.equal(run(second, cut, gradients[5:]), expected)
+
+
 def test_the_time_is_that_of_the_optimiser_where_a_parameter_had_no_gradient_at_first():
     """As TensorFlow, whose powers of the betas are one for all parameters."""
     late, early = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))

@@ -235,6 +235,7 @@ EFFECTS = {
     "objective.global_prior_weight": 1.0,
     "objective.value_discount": 0.9,
     "optimiser.learning_rate": 1e-2,
+    "optimiser.half_life": 1,
     "optimiser.epsilon": 1e-8,
     "optimiser.gradient_clip": 1e-3,
     "optimiser.average": 0.9,

@@ -248,4 +248,9 @@ def _divergence(weights: ObjectiveConfig) -> Term:
 def optimiser(config: Config, model: WorldModel) -> Adam:
     """One optimiser over the whole world model."""
     adam = config.optimiser
-    return Adam(model.parameters(), lr=adam.learning_rate, eps=adam.epsilon)
+    return Adam(
+        model.parameters(),
+        lr=adam.learning_rate,
+        eps=adam.epsilon,
+        half_life=adam.half_life,
+    )

@@ -140,6 +140,9 @@ class OptimiserConfig(Options):
 
     learning_rate: Positive = 1e-3
     """Adam's step size."""
+    half_life: Count | None = None
+    """Updates in which the learning rate halves, again and again; none keeps it, as in
+    the paper."""
     epsilon: Positive = 1e-4
     """Added to the root of the uncorrected second moment ("epsilon hat")."""
     gradient_clip: Positive = 1000.0
