@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from planet_torch.agent import PlanetAgent, RandomAgent
+from planet_torch.agent import BangBangAgent, PlanetAgent, RandomAgent
 from planet_torch.planners import CEM, Planner
 from toy_models import counting_model, small_images, small_model, stream
 
@@ -175,3 +175,28 @@ def test_random_actions_are_uniform_within_the_bounds():
     quarters = np.histogram(actions, 4, (-1, 1))[0] / actions.size
     np.testing.assert_allclose(quarters, 0.25, atol=0.015)
     assert not np.array_equal(actions, agent.act(np.zeros((5000, 1))))
+
+
+def test_bang_bang_actions_are_at_their_bounds_and_held():
+    agent = BangBangAgent(3, stream())
+    agent.reset(5000)
+    rows = np.zeros((5000, 1))
+    actions = np.stack([agent.act(rows) for _ in range(9)])
+    assert actions.shape == (9, 5000, 3)
+    assert set(np.unique(actions)) == {-1, 1}
+    assert abs(actions.mean()) < 0.02
+    # A quarter is drawn anew, and half of these draws are as before.
+    turned = actions[1:] != actions[:-1]
+    np.testing.assert_allclose(turned.mean((1, 2)), 1 / 8, atol=0.01)
+    alone = turned[:, :, 0] & ~turned[:, :, 1]  # each component for itself
+    np.testing.assert_allclose(alone.mean(), 1 / 8 * 7 / 8, atol=0.01)
+
+
+def test_bang_bang_holds_nothing_over_a_reset():
+    agent = BangBangAgent(3, stream())
+    agent.reset(5000)
+    before = agent.act(np.zeros((5000, 1)))
+    agent.reset(5000)
+    np.testing.assert_allclose(
+        (agent.act(np.zeros((5000, 1))) == before).mean(), 0.5, atol=0.02
+    )

@@ -253,6 +253,7 @@ EFFECTS = {
     "train.batch": 5,
     "train.chunk": 5,
     "train.shortest_chunk": 3,
+    "train.random_actions": "bang-bang",
     "train.collection": "random",
     "train.exploration": 0.1,
     "train.precision": "bf16",

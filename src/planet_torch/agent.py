@@ -28,7 +28,12 @@ class Agent(Protocol):
 
 
 class RandomAgent:
-    """Uniform random actions: the seed episodes of Algorithm 1, random collection."""
+    """Uniform random actions: the seed episodes of Algorithm 1, random collection.
+
+    Args:
+        action_size: A.
+        generator: the stream of all the agent's randomness.
+    """
 
     def __init__(self, action_size: int, generator: torch.Generator) -> None:
         self.action_size = action_size
@@ -39,9 +44,35 @@ class RandomAgent:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """One action a row of ``observation``."""
-        shape, device = (len(observation), self.action_size), self.generator.device
+        return self.drawn(len(observation)).cpu().numpy()
+
+    def drawn(self, batch: int) -> Float[Tensor, "B A"]:
+        """Uniform in [-1, 1]."""
+        shape, device = (batch, self.action_size), self.generator.device
         actions = torch.rand(shape, generator=self.generator, device=device)
-        return actions.mul_(2).sub_(1).cpu().numpy()
+        return actions.mul_(2).sub_(1)
+
+
+class BangBangAgent(RandomAgent):
+    """Random actions at their bounds, held for a while.
+
+    Each component is -1 or 1, drawn anew at a quarter of the decisions and kept at the
+    others. What pushes one way for a while moves a body further than uniform draws,
+    which average out.
+    """
+
+    def reset(self, batch: int) -> None:
+        """Hold nothing of the episodes before."""
+        self.held: Tensor | None = None
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """One action a row of ``observation``."""
+        actions = torch.where(self.drawn(len(observation)) < 0, -1.0, 1.0)
+        if self.held is not None:
+            anew = self.drawn(len(observation)) < -0.5  # a quarter of [-1, 1]
+            actions = torch.where(anew, actions, self.held)
+        self.held = actions
+        return actions.cpu().numpy()
 
 
 class PlanetAgent:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from gymnasium.vector import SyncVectorEnv
 
-from planet_torch.agent import Agent, PlanetAgent, RandomAgent
+from planet_torch.agent import Agent, BangBangAgent, PlanetAgent, RandomAgent
 from planet_torch.build_model import (
     Spaces,
     objective_terms,
@@ -31,6 +31,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "mppi": MPPI,
     "icem": ICEM,
 }
+RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
 OF_THE_MODEL = ("acts_on", "value")  # what is searched, not how
 
 
@@ -223,5 +224,13 @@ def collector(
 ) -> Agent:
     """The agent whose episodes are learned from, after the seed episodes."""
     if config.train.collection == "random":
-        return RandomAgent(spaces.action_size, generator)
+        return random_agent(config, spaces, generator)
     return agent(config, spaces, model, generator, config.train.exploration)
+
+
+def random_agent(
+    config: Config, spaces: Spaces, generator: torch.Generator
+) -> RandomAgent:
+    """The agent of the seed episodes."""
+    kind = RANDOM_AGENTS[config.train.random_actions]
+    return kind(spaces.action_size, generator)

@@ -204,6 +204,8 @@ class TrainConfig(Options):
     """Episodes of each task, those of the start included; the run ends there."""
     seed_episodes: Count = 5
     """Episodes of each task with random actions, at the start; part of episodes."""
+    random_actions: Literal["uniform", "bang-bang"] = "uniform"
+    """Those of seeds and of random collection; bang-bang: at the bounds, and held."""
     updates: Count = 100
     """Updates of the model before each collected episode; with several tasks, so many
     for each of them, and then an episode of each."""

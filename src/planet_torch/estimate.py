@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import nn
 
 from planet_torch import build, build_model
-from planet_torch.agent import Agent, RandomAgent
+from planet_torch.agent import Agent
 from planet_torch.build_model import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
@@ -134,7 +134,7 @@ def measure(config: Config, seconds: float = 5.0) -> Costs:
 def _costs(trainer: Trainer, seconds: float) -> Costs:
     """Measure with the parts of a trainer that has done nothing yet."""
     config, spaces = trainer.config, trainer.spaces
-    agent = RandomAgent(spaces.action_size, trainer.streams["environment"])
+    agent = build.random_agent(config, spaces, trainer.streams["environment"])
     envs = trainer.envs[task := trainer.tasks[0]]
     random, episode = _beginning(envs, agent, config.train.chunk, seconds)
     trainer.replay.add(episode)

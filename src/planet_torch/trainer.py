@@ -14,7 +14,7 @@ from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
 from planet_torch import build, build_model, checkpoint
-from planet_torch.agent import Agent, RandomAgent
+from planet_torch.agent import Agent
 from planet_torch.attempts import Attempts
 from planet_torch.chunk import Chunk, Episode, mixed_lengths
 from planet_torch.compilation import compile_parts
@@ -150,7 +150,9 @@ class Trainer:
 
     def collect_seed_episodes(self) -> None:
         """Fill the replay with random actions."""
-        agent = RandomAgent(self.spaces.action_size, self.streams["environment"])
+        agent = build.random_agent(
+            self.config, self.spaces, self.streams["environment"]
+        )
         while self.collected < 0:
             self.collect_round("seed", agent)
 
