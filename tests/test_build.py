@@ -1,5 +1,7 @@
 """The parts that a config names are built, with the paper's constants by default."""
 
+import platform
+import warnings
 from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
@@ -359,6 +361,20 @@ def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
     config = Config(train=TrainConfig(precision="auto"))
     model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
     assert model.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("machine", "has", "told"),
+    [("x86_64", False, True), ("x86_64", True, False), ("aarch64", False, False)],
+)
+def test_bf16_that_the_processor_emulates_is_told(machine, has, told, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    config = Config(train=TrainConfig(precision="bf16"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert build_model.dtype(config) == torch.bfloat16
+    assert ["emulated" in str(each.message) for each in caught] == [True] * told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -140,16 +142,31 @@ def _scalar_head(model: ModelConfig, features: int) -> MLP:
 
 
 def dtype(config: Config) -> torch.dtype:
-    """The numbers that products are computed in."""
-    train = config.train
-    fast = train.precision == "bf16"
-    if train.precision == "auto":
-        kind = torch.device(train.device).type
-        if kind == "cuda":
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        elif kind == "cpu":
-            fast = torch.cpu._is_avx512_bf16_supported()  # no public name in torch 2.6
-    return torch.bfloat16 if fast else torch.float32
+    """The numbers that products are computed in.
+
+    Warns:
+        UserWarning: if they are to be bfloat16 and the processor has no such products.
+    """
+    wanted = config.train.precision
+    if wanted == "fp32":
+        return torch.float32
+    native = _has_bf16(torch.device(config.train.device).type)
+    if wanted == "bf16" and native is False:
+        warnings.warn(
+            "train.precision (='bf16') is emulated by this processor, which takes "
+            "several times as long as 'fp32'; 'auto' is bf16 only where it is native",
+            stacklevel=2,
+        )
+    return torch.bfloat16 if wanted == "bf16" or native else torch.float32
+
+
+def _has_bf16(kind: str) -> bool | None:
+    """Has this kind of device products of bfloat16? None is: it does not tell."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        return torch.cpu._is_avx512_bf16_supported()  # no public name in torch 2.6
+    return None
 
 
 def _encoder(model: ModelConfig, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
