@@ -66,6 +66,14 @@ def test_words_describe_a_config():
     assert config.model.width == DEBUG.model.width
 
 
+@pytest.mark.parametrize("words", ["true null", "True None"])
+def test_words_are_as_in_a_file_or_as_for_train(words):
+    value, most = words.split()
+    words = f"debug planner.warm_start={value} train.replay_frames={most}"
+    config = contest.config_of(words, "a:b", 1)
+    assert (config.planner.warm_start, config.train.replay_frames) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

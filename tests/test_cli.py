@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 from PIL import Image
 
-from planet_torch import checkpoint, cli, commands, config, report, video
+from planet_torch import checkpoint, cli, commands, config, nested, report, video
 from planet_torch.cli import main
 from planet_torch.config import Config
 from planet_torch.presets import PRESETS
@@ -243,7 +243,7 @@ def test_each_command_explains_each_of_its_options(command, capsys):
         main([command, "--help"])
     assert not end.value.code
     said = capsys.readouterr().out
-    known = config.option_names(cli.COMMANDS[command])
+    known = nested.option_names(cli.COMMANDS[command])
     positional = ("task", "directory", "action", "name")
     options = {name for name in known if name not in positional}
     assert [name for name in options if f"--{name}" not in said] == []
@@ -307,7 +307,7 @@ def test_a_run_is_named_after_its_task_preset_and_seed(task, name):
     assert str(train.directory) == f"runs/{name}"
 
 
-@pytest.mark.parametrize("option", config.option_names(Config)[1:])
+@pytest.mark.parametrize("option", nested.option_names(Config)[1:])
 def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
     line = refused(capsys, "train", "toys:integrator", f"--{option}x", "3")
     assert line == f"no option '--{option}x'; did you mean '--{option}'?"

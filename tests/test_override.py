@@ -7,7 +7,8 @@ from torch.testing import assert_close
 
 from planet_torch import config
 from planet_torch.cli import main, parse
-from planet_torch.config import Config, option_names
+from planet_torch.config import Config
+from planet_torch.nested import option_names
 from planet_torch.resume import FIXED, resume, stored_config
 from planet_torch.run import Run
 from planet_torch.trainer import train

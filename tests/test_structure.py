@@ -19,8 +19,8 @@ PACKAGE = "planet_torch"
 LAYERS = [
     ["files", "sealed"],
     [
-        *("chunk", "cores", "lock", "memory", "metrics", "networks", "provenance"),
-        *("published", "ranges", "signals", "statistics", "trials"),
+        *("chunk", "cores", "lock", "memory", "metrics", "nested", "networks"),
+        *("provenance", "published", "ranges", "signals", "statistics", "trials"),
         *("envs.ground", "envs.scene"),
     ],
     [

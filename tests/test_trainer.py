@@ -10,7 +10,7 @@ import torch
 
 import planet_torch.attempts
 import toys
-from planet_torch import build, build_model, config
+from planet_torch import build, build_model, config, nested
 from planet_torch.envs import EnvError
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
@@ -326,7 +326,7 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
 def test_the_effect_of_every_option_is_known():
     on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE}
     known = {*EFFECTS, *on, *NO_EFFECT}
-    assert known == set(config.option_names(config.Config))
+    assert known == set(nested.option_names(config.Config))
 
 
 def test_a_run_that_cannot_learn_any_more_stops_and_says_why(tmp_path):

@@ -16,8 +16,8 @@ from planet_torch import __version__
 from planet_torch.commands import COMMANDS, Command
 from planet_torch.commands.options import RunOptions
 from planet_torch.commands.types import FromWords
-from planet_torch.config import option_names, unknown
 from planet_torch.envs import EnvError
+from planet_torch.nested import option_names, unknown
 from planet_torch.signals import Terminated, terminable
 
 # What a path raises that cannot be meant.

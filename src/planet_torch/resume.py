@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from planet_torch import build, checkpoint, config
-from planet_torch.config import Config, option_names, unknown
+from planet_torch.config import Config
 from planet_torch.files import disk_errors_explained, set_aside, write_atomically
 from planet_torch.lock import locked
+from planet_torch.nested import option_names, unknown
 from planet_torch.run import Run
 
 _DATA = "its episodes and its random streams come from it"

@@ -7,6 +7,7 @@ code apart; the jobs go round all of them again and again.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from planet_torch import config
-from planet_torch.config import Config, option_names, unknown
+from planet_torch.config import Config
+from planet_torch.nested import option_names, unknown
 from planet_torch.presets import PRESETS
 
 WARM_UP = 2  # rounds that are not counted
@@ -152,14 +155,16 @@ def config_of(words: str, task: str, threads: int) -> Config:
             raise ValueError(unknown(name, option_names(Config)))
         *groups, last = name.split(".")
         inside = values[groups[0]] if groups else values
-        try:
-            inside[last] = json.loads(value)
-        except ValueError:
-            inside[last] = value
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "config.json")
-        path.write_text(json.dumps(values))
-        return config.load(path)
+        inside[last] = _read(value)
+    return config.parse(values)
+
+
+def _read(value: str) -> object:
+    """A value as config.json has it (false, null), or as options do (False, None)."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError):
+            return read(value)
+    return value
 
 
 def contest(

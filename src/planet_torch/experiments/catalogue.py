@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from planet_torch.config import unknown
 from planet_torch.experiments.activations import ACTIVATIONS
 from planet_torch.experiments.agents import AGENTS
 from planet_torch.experiments.base import SEEDS, Experiment, Scale, Series
@@ -16,6 +15,7 @@ from planet_torch.experiments.overshooting import OVERSHOOTING
 from planet_torch.experiments.paper_table import TABLE
 from planet_torch.experiments.planner_sweep import PLANNER_SWEEP
 from planet_torch.experiments.savings import SAVINGS
+from planet_torch.nested import unknown
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
