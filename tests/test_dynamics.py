@@ -105,6 +105,16 @@ def test_imagine_with_no_actions_is_empty(dynamics):
     assert nothing.features.shape == (3, 0, dynamics.feature_size)
 
 
+def test_imagine_without_noise_follows_the_means(dynamics):
+    start = dynamics.observe(*chunk(dynamics))[0][:, 2]
+    _, actions, noise = chunk(dynamics)
+    still = dynamics.imagine(start, actions, None)
+    assert torch.equal(still.sample, still.mean)
+    zeros = dynamics.imagine(start, actions, torch.zeros_like(noise[0]))
+    assert torch.equal(still.features, zeros.features)
+    assert still[:, 1].features.shape == start.features.shape
+
+
 def test_imagine_chains_the_one_step_prior(dynamics):
     _, actions, noise = chunk(dynamics)
     state = start = dynamics.observe(*chunk(dynamics))[0][:, 2]

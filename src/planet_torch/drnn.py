@@ -79,11 +79,13 @@ class DRNN(Dynamics):
         parts = [action, state.sample, state.encoder, state.belief]
         return torch.cat(parts, dim=-1)
 
-    def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
+    def prior(self, carry: Tensor, noise: Tensor | None) -> State:  # noqa: D102
         nothing = carry.new_zeros(*carry.shape[:-1], self.embedding_size)
         return self.posterior(carry, nothing, noise)
 
-    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
+    def posterior(  # noqa: D102
+        self, carry: Tensor, embedding: Tensor, noise: Tensor | None
+    ) -> State:
         action, sample, encoder, belief = torch.split(carry, self.widths, dim=-1)
         seen = torch.cat([embedding, action, sample], dim=-1)
         encoder = self.encoder(seen, encoder)

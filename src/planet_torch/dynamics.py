@@ -39,13 +39,13 @@ class State:
 
     Attributes:
         mean: (*batch, S) mean of the stochastic part.
-        stddev: (*batch, S) its standard deviation.
+        stddev: (*batch, S) its standard deviation; S is 0 where means are followed.
         sample: (*batch, S) the value drawn; the next step continues from it.
         belief: (*batch, D) the deterministic part, h_t.
     """
 
     mean: Float[Tensor, "*batch S"]
-    stddev: Float[Tensor, "*batch S"]
+    stddev: Float[Tensor, "*batch _"]
     sample: Float[Tensor, "*batch S"]
     belief: Float[Tensor, "*batch D"]
 
@@ -129,19 +129,20 @@ class Dynamics(nn.Module, ABC):
         """All that prior and posterior share, from a projected action."""
 
     @abstractmethod
-    def prior(self, carry: Tensor, noise: Tensor) -> State:
-        """The state predicted without its observation."""
+    def prior(self, carry: Tensor, noise: Tensor | None) -> State:
+        """The state predicted without its observation; at its mean without noise."""
 
     @abstractmethod
     def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:
         """The state inferred from a projected embedding."""
 
     def state(
-        self, mean: Tensor, stddev: Tensor, noise: Tensor, belief: Tensor
+        self, mean: Tensor, stddev: Tensor, noise: Tensor | None, belief: Tensor
     ) -> State:
-        """The state with its sample."""
-        sample = mean + stddev * noise if self.noisy else mean
-        return State(mean, stddev, sample, belief)
+        """The state with its sample, which is the mean without noise."""
+        if noise is None or not self.noisy:
+            return State(mean, stddev, mean, belief)
+        return State(mean, stddev, mean + stddev * noise, belief)
 
     @property
     def feature_size(self) -> int:
@@ -191,15 +192,19 @@ class Dynamics(nn.Module, ABC):
         self,
         state: State,
         actions: Float[Tensor, "B H A"],
-        noise: Float[Tensor, "B H S"],
+        noise: Float[Tensor, "B H S"] | None,
     ) -> State:
-        """Roll out actions open loop; the states after each of them (B, H, ...)."""
+        """Roll out actions open loop; the states after each of them (B, H, ...).
+
+        Without noise every state is at its mean.
+        """
         if actions.shape[1] == 0:
             return state.map(lambda part: part[:, None][:, :0])
         states = []
         # Steps first, so that what a step reads of many candidates lies side by side.
         projected = self.project_action(actions.transpose(0, 1))
-        for action, epsilon in zip(projected, noise.transpose(0, 1), strict=True):
+        each = [None] * len(projected) if noise is None else noise.unbind(1)
+        for action, epsilon in zip(projected, each, strict=True):
             state = self.prior(self.advance(state, action), epsilon)
             states.append(state)
         return stack(states)
@@ -251,8 +256,11 @@ class Recurrent(Dynamics):
         belief: Tensor = self.cell(x, state.belief)
         return belief
 
-    def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
+    def prior(self, carry: Tensor, noise: Tensor | None) -> State:  # noqa: D102
         hidden = self.after_prior(self.prior_hidden(carry))
+        if noise is None:  # a plan: nobody reads the half of the head that is left out
+            mean = self.prior_head.mean(hidden)
+            return State(mean, mean[..., :0], mean, carry)
         mean, stddev = self.prior_head(hidden)
         return self.state(mean, stddev, noise, carry)
 
@@ -331,7 +339,7 @@ class SSM(Dynamics):
         hidden = self.after_input(self.input.part(0, state.sample) + action)
         return torch.cat(self.prior_head(hidden), dim=-1)
 
-    def prior(self, carry: Tensor, noise: Tensor) -> State:  # noqa: D102
+    def prior(self, carry: Tensor, noise: Tensor | None) -> State:  # noqa: D102
         mean, stddev = carry.chunk(2, dim=-1)
         return self.state(mean, stddev, noise, carry[..., :0])
 

@@ -137,7 +137,9 @@ class WorldModel(nn.Module):
                 start = self.dynamics.state(
                     start.mean, start.stddev, fresh, start.belief
                 )
-            noise = self.acting_noise(batch * candidates, horizon, generator=generator)
+            noise = None
+            if not self.acts_on_means:
+                noise = self.noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
             return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
 
@@ -147,14 +149,15 @@ class WorldModel(nn.Module):
         self,
         start: State,
         actions: Float[Tensor, "N H A"],
-        noise: Float[Tensor, "N H S"],
+        noise: Float[Tensor, "N H S"] | None,
     ) -> Float[Tensor, "N"]:
         """The return of each row of actions from its own start; see `returns_from`.
 
         The whole way is of ``dtype``: where states are float32 and products are not,
         every step converts both ways.
         """
-        start, noise = start.map(lambda part: part.to(self.dtype)), noise.to(self.dtype)
+        start = start.map(lambda part: part.to(self.dtype))
+        noise = None if noise is None else noise.to(self.dtype)
         with self.autocast():
             return self.discounted(self.dynamics.imagine(start, actions, noise))
 
@@ -190,7 +193,7 @@ class WorldModel(nn.Module):
         return torch.randn(shape, generator=generator, device=generator.device)
 
     def acting_noise(self, *batch: int, generator: torch.Generator) -> Tensor:
-        """The noise of what an agent follows: as ``noise``, or none (*batch, S)."""
+        """The noise of what an agent filters: as ``noise``, or zeros (*batch, S)."""
         if self.acts_on_means:
             shape = (*batch, self.dynamics.stochastic_size)
             return torch.zeros(shape, device=generator.device)
