@@ -170,3 +170,11 @@ def test_the_command_times_all_jobs_of_all_contenders(capsys):
 def test_a_contender_that_cannot_begin_says_why(capsys):
     assert cli.main(["benchmark", "nowhere:task", "--configs", "debug"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_contender_that_cannot_begin_says_it_whatever_else_it_says(capsys):
+    """A process may print more than its error, and after it."""
+    words = "debug objective.overshooting=99"
+    assert cli.main(["benchmark", "toys:integrator", "--configs", words]) == 2
+    said = f"planet: error: the contender '{words}': objective.overshooting (=99) needs"
+    assert capsys.readouterr().err.startswith(said)

@@ -136,7 +136,11 @@ class Contender:
             _, said = self.process.communicate()
             last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise ValueError(f"the contender {self.name!r} ended: {last[0]}")
-        return dict(json.loads(line))
+        answer = dict(json.loads(line))
+        if "failed" in answer:
+            self.process.communicate()
+            raise ValueError(f"the contender {self.name!r}: {answer['failed']}")
+        return answer
 
 
 def config_of(words: str, task: str, threads: int) -> Config:

@@ -230,7 +230,16 @@ def measure(job: Job, watch: Stopwatch) -> dict[str, Any]:
 
 
 def main(path: str, kind: str = "") -> None:
-    """Answer what the standard input asks."""
+    """Answer what the standard input asks, or why that cannot be done."""
+    try:
+        answer(path, kind)
+    except Exception as error:
+        print(json.dumps({"failed": str(error) or repr(error)}), flush=True)
+        raise
+
+
+def answer(path: str, kind: str) -> None:
+    """Tell the jobs, and measure each that is asked for."""
     config_ = config.load(Path(path))
     watch = Stopwatch(config_.train.device)
     with tempfile.TemporaryDirectory() as scratch:
