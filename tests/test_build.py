@@ -367,13 +367,15 @@ def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
     ("machine", "has", "told"),
     [("x86_64", False, True), ("x86_64", True, False), ("aarch64", False, False)],
 )
-def test_bf16_that_the_processor_emulates_is_told(machine, has, told, monkeypatch):
+def test_bf16_that_the_processor_emulates_is_told_once(machine, has, told, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     config = Config(train=TrainConfig(precision="bf16"))
+    build_model.warn_of_emulation.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert build_model.dtype(config) == torch.bfloat16
+        for _ in range(2):
+            assert build_model.dtype(config) == torch.bfloat16
     assert ["emulated" in str(each.message) for each in caught] == [True] * told
 
 

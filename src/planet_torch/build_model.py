@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import warnings
 from collections.abc import Mapping
@@ -152,12 +153,18 @@ def dtype(config: Config) -> torch.dtype:
         return torch.float32
     native = _has_bf16(torch.device(config.train.device).type)
     if wanted == "bf16" and native is False:
-        warnings.warn(
-            "train.precision (='bf16') is emulated by this processor, which takes "
-            "several times as long as 'fp32'; 'auto' is bf16 only where it is native",
-            stacklevel=2,
-        )
+        warn_of_emulation()
     return torch.bfloat16 if wanted == "bf16" or native else torch.float32
+
+
+@functools.cache  # a run builds several models
+def warn_of_emulation() -> None:
+    """Say once that bfloat16 is not what makes it faster here."""
+    warnings.warn(
+        "train.precision (='bf16') is emulated by this processor, which takes several "
+        "times as long as 'fp32'; 'auto' is bf16 only where it is native",
+        stacklevel=3,
+    )
 
 
 def _has_bf16(kind: str) -> bool | None:
