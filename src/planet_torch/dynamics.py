@@ -39,7 +39,7 @@ class State:
 
     Attributes:
         mean: (*batch, S) mean of the stochastic part.
-        stddev: (*batch, S) its standard deviation; S is 0 where means are followed.
+        stddev: (*batch, S) its standard deviation; S may be 0 where means are followed.
         sample: (*batch, S) the value drawn; the next step continues from it.
         belief: (*batch, D) the deterministic part, h_t.
     """
