@@ -123,6 +123,10 @@ def pays_nan():
     return Hostile(pay(np.nan))
 
 
+def pays_nan_once():
+    return Hostile(pay(np.nan), once=True)
+
+
 def pays_none():
     return Hostile(pay(None))
 
@@ -193,12 +197,27 @@ def odd_seeds_crash():
     return Odd()
 
 
+def double(pipe, offset):
+    """A process that answers a number with its double, and dies at others."""
+    while (number := pipe.recv()) is not None:
+        if number < 0:
+            os._exit(-number)
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        pipe.send(2 * number + offset)
+
+
+def sleep(pipe):
+    """A process that never answers."""
+    time.sleep(600)
+
+
 def own_one_that_hangs(pipe):
     """In a process of its own, have an isolated environment that hangs."""
     from planet_torch.envs import make
 
     env = make("hostile:hangs", isolate=True)
     env.reset(seed=5)
-    pipe.send(env._process.pid)
+    pipe.send(env._worker._process.pid)
     for _ in range(WHEN):
         env.step(np.ones(1, np.float32))

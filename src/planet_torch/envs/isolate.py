@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,10 +13,9 @@ from gymnasium import Space
 
 from planet_torch.envs.checked import EnvError, fault, place_of
 from planet_torch.envs.wrappers import Env, Step
+from planet_torch.worker import Gone, Worker
 
 START_SECONDS = 300.0  # to import what an environment needs, and to make it
-CLOSE_SECONDS = 5.0
-PROCESSES = multiprocessing.get_context("spawn")  # a fork would share locks and OpenGL
 
 
 @dataclass(frozen=True)
@@ -59,11 +54,7 @@ class Isolated(gymnasium.Env[Any, Any]):
 
     def _start(self) -> None:
         """Start the process. Its first answer says what the environment is like."""
-        self._pipe, theirs = PROCESSES.Pipe()
-        arguments = (theirs, self._factory)
-        self._process = PROCESSES.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        self._worker = Worker(_serve, self._factory)
         self._greeted = False
 
     @property
@@ -103,7 +94,7 @@ class Isolated(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode, in a new process if the last one is gone."""
-        if self._pipe.closed:
+        if self._worker.closed:
             self._start()
         self._decision, self._seed = 0, seed
         return self._ask("reset", {"seed": seed, "options": options})
@@ -119,68 +110,48 @@ class Isolated(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """End the process."""
-        if self._pipe.closed:
-            return
-        try:
-            self._pipe.send(None)
-            self._process.join(CLOSE_SECONDS)
-        except OSError:
-            pass  # it is gone already
-        self._end()
+        self._worker.close()
 
     def _ask(self, method: str, arguments: dict[str, Any]) -> Any:
         """Let the environment do something, and give back what it gave."""
         place = place_of(self._decision, self._seed)
-        if self._pipe.closed:
+        if self._worker.closed:
             raise fault(self._name, place, "its process is gone; reset it")
         assert self.about is not None  # it has answered before
         try:
-            self._pipe.send((method, arguments))
-        except OSError:
-            raise fault(self._name, place, self._death()) from None
+            self._worker.ask((method, arguments))
+        except Gone as end:
+            raise self._died(place, end) from None
         return self._answer(place, self._limit)
 
     def _answer(self, place: str, seconds: float) -> Any:
         """What the process answers, or a fault if it does not."""
         try:
-            if not self._pipe.poll(seconds):
-                self._end()
+            if not self._worker.answered(seconds):
+                self._worker.kill()
                 raise fault(
                     self._name,
                     place,
                     f"no answer in {seconds:g} s, so its process was killed; mend the "
                     "environment, or raise env.step_seconds if it only is slow",
                 )
-            answer = self._pipe.recv()
-        except (EOFError, OSError):
-            raise fault(self._name, place, self._death()) from None
+            answer = self._worker.answer()
+        except Gone as end:
+            raise self._died(place, end) from None
         if isinstance(answer, Exception):
             if isinstance(answer, EnvError):
-                self._end()  # who knows what state it is in
+                self._worker.kill()  # who knows what state it is in
             raise answer
         return answer
 
-    def _death(self) -> str:
-        """What became of a process that is gone, and what to do."""
-        self._process.join(CLOSE_SECONDS)
-        code = self._process.exitcode
-        how = f"exit status {code}"
-        if code is not None and code < 0:
-            how = f"by {signal.Signals(-code).name}"
-        self._end()
-        return f"its process died ({how}); see above what it printed, and mend it"
-
-    def _end(self) -> None:
-        """Have no process any more."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
+    def _died(self, place: str, end: Gone) -> EnvError:
+        """What became of the process, and what to do."""
+        what = f"its process died ({end}); see above what it printed, and mend it"
+        return fault(self._name, place, what)
 
 
 def _serve(pipe: Connection, factory: Callable[[], Env]) -> None:
     """The other process: make the environment, and do what is asked."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         env = factory()
         about = About(
@@ -190,14 +161,13 @@ def _serve(pipe: Connection, factory: Callable[[], Env]) -> None:
             env.render_mode,
         )
         pipe.send(about)
-        while (request := pipe.recv()) is not None:
-            method, arguments = request
-            pipe.send(_result(getattr(env, method), arguments))
-        env.close()
-    except EOFError:
-        pass  # nobody asks any more
     except Exception as error:
         pipe.send(_portable(error))
+        return
+    while (request := pipe.recv()) is not None:
+        method, arguments = request
+        pipe.send(_result(getattr(env, method), arguments))
+    env.close()
 
 
 def _result(method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -214,11 +184,3 @@ def _portable(error: Exception) -> Exception:
         if isinstance(error, kind):
             return kind(str(error))
     return EnvError(f"{type(error).__name__}: {error}")
-
-
-def _end_with_parent() -> None:
-    """Leave no process behind when the one that started it is killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -1,0 +1,42 @@
+"""A process that answers, and what is said of one that does not."""
+
+import time
+
+import pytest
+
+import hostile
+from planet_torch.worker import Gone, Worker
+
+
+def test_it_answers_in_order_and_is_not_waited_for():
+    worker = Worker(hostile.double, 100)
+    for number in (1, 2, 3):
+        worker.ask(number)
+    assert [worker.answer() for _ in range(3)] == [102, 104, 106]
+    assert not worker.answered(0.0)
+    worker.close()
+    assert worker.closed
+
+
+@pytest.mark.parametrize(("number", "how"), [(-3, "exit status 3"), (0, "by SIGSEGV")])
+def test_how_it_died_is_said_whenever_it_is_found_out(number, how):
+    worker = Worker(hostile.double, 0)
+    worker.ask(number)
+    assert worker.answered(60.0)  # its end is one, too
+    with pytest.raises(Gone, match=f"^{how}$"):
+        worker.answer()
+    assert worker.closed
+    assert worker.answered(0.0)
+    with pytest.raises(Gone):
+        worker.ask(1)
+
+
+def test_it_can_be_ended_again_and_again_whatever_it_does():
+    worker = Worker(hostile.sleep)
+    worker.ask(1)
+    start = time.monotonic()
+    for _ in range(2):
+        worker.kill()
+        worker.close()
+    assert time.monotonic() - start < 4
+    assert worker.closed
