@@ -26,7 +26,7 @@ from gymnasium.spaces import Box
 from planet_torch.metrics import Record, Silent
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
-from planet_torch.trainer import train
+from planet_torch.training import train
 
 DECISIONS = 12
 COLUMNS = ("episodes", "seconds", "memory_mb", "files", "threads")

@@ -94,6 +94,7 @@ def test_the_preset_paper_is_the_paper():
         "train.batch": 50,
         "train.chunk": 50,
         "train.random_actions": "uniform",
+        "train.parallel": False,
         "train.collection": "planned",
         "train.exploration": 0.3,
         "train.evaluate_every": 10,

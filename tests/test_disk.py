@@ -12,7 +12,7 @@ from planet_torch import cli, video
 from planet_torch.files import DiskError, disk_errors_explained
 from planet_torch.resume import resume
 from planet_torch.run import Run
-from planet_torch.trainer import train
+from planet_torch.training import train
 from small import episodes, small, trained, weights
 
 ERRORS = {

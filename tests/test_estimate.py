@@ -121,6 +121,26 @@ def test_the_hours_are_counted_by_hand():
     )
 
 
+def test_collecting_beside_the_updates_takes_what_it_takes_longer():
+    """36 episodes of two decisions, beside 5 updates each; 7.2 hours, and 90 or 3.6."""
+    costs = Costs(0.0, 1800.0, 360.0, 0.0, 0.0, memory=0, gpu_memory=0)
+    for updates, collecting in ((5, 0.0), (1, 7.2 - 3.6)):
+        costs = dataclasses.replace(costs, update=1800.0 if updates == 5 else 360.0)
+        train = dataclasses.replace(
+            CONFIG.train, episodes=40, seed_episodes=4, updates=updates, parallel=True
+        )
+        parts = hours(dataclasses.replace(CONFIG, train=train), costs, decisions=[2])
+        assert parts["collecting"] == pytest.approx(collecting)
+        assert parts["fitting"] == pytest.approx({5: 90, 1: 3.6}[updates])
+
+
+def test_a_checkpoint_of_a_parallel_run_may_hold_the_weights_that_act():
+    train = dataclasses.replace(CONFIG.train, parallel=True)
+    one, other = (disk(c) for c in (CONFIG, dataclasses.replace(CONFIG, train=train)))
+    assert other.checkpoints == one.checkpoints * 5 // 4
+    assert other.episodes == one.episodes
+
+
 def test_a_measurement_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     costs = measure(CONFIG, seconds=0.01)

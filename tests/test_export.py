@@ -12,7 +12,8 @@ from planet_torch.metrics import Counters, Reporter
 from planet_torch.presets import PRESETS
 from planet_torch.resume import resume
 from planet_torch.run import AGENT, Run
-from planet_torch.trainer import Trainer, train
+from planet_torch.trainer import Trainer
+from planet_torch.training import train
 
 DEBUG = PRESETS["debug"]
 CONFIG = dataclasses.replace(

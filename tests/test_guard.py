@@ -16,7 +16,8 @@ from planet_torch.objectives import objective
 from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.sealed import unseal
-from planet_torch.trainer import Trainer, train
+from planet_torch.trainer import Trainer
+from planet_torch.training import train
 from small import small
 
 

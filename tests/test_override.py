@@ -11,7 +11,7 @@ from planet_torch.config import Config
 from planet_torch.nested import option_names
 from planet_torch.resume import FIXED, resume, stored_config
 from planet_torch.run import Run
-from planet_torch.trainer import train
+from planet_torch.training import train
 from small import episodes, small, trained, weights
 
 

@@ -8,7 +8,7 @@ import pytest
 from planet_torch import checkpoint
 from planet_torch.replay import Replay
 from planet_torch.run import Run
-from planet_torch.trainer import train
+from planet_torch.training import train
 from small import episodes, small, trained, weights
 
 
@@ -112,10 +112,12 @@ def test_without_any_checkpoint_nothing_is_touched(run):
     assert {p: p.stat().st_mtime_ns for p in files} == before
 
 
-def test_a_checkpoint_of_another_model_is_refused(run, tmp_path):
+@pytest.mark.parametrize("part", ["world_model", "acting"])
+def test_a_checkpoint_of_another_model_is_refused(run, part):
     path = checkpoint.paths(run.checkpoints)[-1]
     content = checkpoint.load(path)
-    content["world_model"].popitem()
+    content["acting"] = dict(content["average"])
+    content[part].popitem()
     checkpoint.save(run.checkpoints, 6, content)
     with pytest.raises(ValueError, match="the checkpoint does not fit the config"):
         train(run)

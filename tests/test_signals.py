@@ -28,7 +28,7 @@ def uncut(tmp_path_factory):
         ("planet_torch.run:Run.note_start", 1, signal.SIGINT),
         ("planet_torch.estimate:disk", 1, signal.SIGTERM),
         ("planet_torch.trainer:Trainer.__init__", 1, signal.SIGTERM),
-        ("planet_torch.attempts:run_episodes", 1, signal.SIGINT),
+        ("planet_torch.collector:run_episodes", 1, signal.SIGINT),
         ("planet_torch.replay:Replay.add", 4, signal.SIGTERM),
         ("planet_torch.metrics:Reporter.log", 4, signal.SIGINT),
         ("planet_torch.checkpoint:save", 2, signal.SIGTERM),

@@ -21,6 +21,7 @@ LAYERS = [
     [
         *("chunk", "cores", "lock", "memory", "metrics", "nested", "networks"),
         *("provenance", "published", "ranges", "signals", "statistics", "trials"),
+        "worker",
         *("envs.ground", "envs.scene"),
     ],
     [
@@ -28,7 +29,7 @@ LAYERS = [
         *("plots", "progress", "sinks", "watch"),
         *("envs.gl", "envs.raycast", "envs.wrappers"),
     ],
-    ["guard", "world_model", "envs.checked", "envs.dm_control"],
+    ["guard", "recurrent", "ssm", "world_model", "envs.checked", "envs.dm_control"],
     ["envs.isolate"],
     [
         "agent",
@@ -43,10 +44,12 @@ LAYERS = [
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["attempts", "simulated"],
+    ["collector"],
+    ["ahead"],
     ["run"],
     ["recover", "resume"],
     ["baselines.*", "benchmark.*", "cluster", "doctor", "listing", "trainer"],
-    ["estimate"],
+    ["estimate", "training"],
     ["report"],
     ["experiments.*", "export"],
     ["commands.*"],
@@ -266,7 +269,7 @@ def test_no_variant_is_known_where_episodes_are_made_and_learned_from():
     variants = {p[-1] for p in paths if p[0] in ("model", "objective", "planner")}
     files = sources()
     for name in ("trainer", "attempts", "rollout"):
-        read = options_read(files[name]) & {*variants, "collection"}
+        read = options_read(files[name]) & {*variants, "collection", "parallel"}
         assert read == set(), f"{name} asks which variant it runs"
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import planet_torch.attempts
+import planet_torch.collector
+import planet_torch.trainer
 import toys
 from planet_torch import build, build_model, config, nested
 from planet_torch.envs import EnvError
@@ -144,13 +145,14 @@ def test_each_task_keeps_its_own_action_repeat(tmp_path, monkeypatch):
 
 
 def test_random_collection_still_plans_to_evaluate(tmp_path, monkeypatch):
-    acting, run_episodes = [], planet_torch.attempts.run_episodes
+    acting, run_episodes = [], planet_torch.trainer.run_episodes
 
     def recorded(envs, agent, seeds, on_decision):
         acting.append((type(agent).__name__, len(seeds)))
         return run_episodes(envs, agent, seeds, on_decision)
 
-    monkeypatch.setattr(planet_torch.attempts, "run_episodes", recorded)
+    for module in (planet_torch.trainer, planet_torch.collector):
+        monkeypatch.setattr(module, "run_episodes", recorded)
     train(tmp_path / "run", changed(TINY, "train.collection", "random"))
     after = [("RandomAgent", 1), ("PlanetAgent", 2)]
     assert acting == [("RandomAgent", 1)] * 2 + after * 2
@@ -254,6 +256,7 @@ EFFECTS = {
     "train.chunk": 5,
     "train.shortest_chunk": 3,
     "train.random_actions": "bang-bang",
+    "train.parallel": True,
     "train.collection": "random",
     "train.exploration": 0.1,
     "train.precision": "bf16",

@@ -6,13 +6,13 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 
-from planet_torch import build
-from planet_torch.agent import Agent, PlanetAgent
+from planet_torch.agent import PlanetAgent
 from planet_torch.chunk import Episode
 from planet_torch.envs.checked import EnvError
 from planet_torch.metrics import Counters, Reporter
@@ -20,6 +20,12 @@ from planet_torch.rollout import run_episodes
 from planet_torch.signals import Stopped, StopSignals
 
 RESTARTS = 3  # of isolated environments, in a row
+
+Result = TypeVar("Result")
+OnDecision = Callable[[np.ndarray], None]
+"""Is told the returns so far after every decision."""
+Play = Callable[[list[int], OnDecision], Result]
+"""Runs the episodes of some seeds."""
 
 
 def give_up_or_warn(fault: EnvError, count: int, isolated: bool) -> None:
@@ -35,11 +41,16 @@ def give_up_or_warn(fault: EnvError, count: int, isolated: bool) -> None:
     )
 
 
+def _drawn(stream: torch.Generator, count: int) -> list[int]:
+    """Seeds from a stream."""
+    return [int(s) for s in torch.randint(2**31, (count,), generator=stream)]
+
+
 def run_these(
     envs: VectorEnv,
     agent: PlanetAgent,
     seeds: Sequence[int],
-    on_decision: Callable[[np.ndarray], None] | None,
+    on_decision: OnDecision | None,
     isolated: bool,
 ) -> list[Episode]:
     """Run the episodes of these seeds, and again where an isolated environment fails.
@@ -81,29 +92,37 @@ class Attempts:
     def run(
         self,
         phase: str,
-        envs: SyncVectorEnv,
-        agent: Agent,
+        decisions: int,
+        play: Play[Result],
         stream: str,
         counters: Counters,
-    ) -> list[Episode]:
-        """Run an episode in each environment, and again where an isolated one fails.
+        count: int = 1,
+    ) -> Result:
+        """Play so many episodes, and again where an isolated environment fails.
 
         The first time again it has the same seed, so that an accident leaves no trace
         in the run; after that others, since some seed may always fail.
+
+        Args:
+            phase: what it is for.
+            decisions: the most that there will be.
+            play: runs the episodes of some seeds.
+            stream: of the seeds, by its name.
+            counters: of the run so far.
+            count: of the episodes.
 
         Raises:
             Stopped: if a signal asked for it.
             EnvError: if one fails that is not isolated, or again and again.
             NotFiniteError: if a number is not finite.
         """
-        decisions = build.decisions(envs)
         for faults in itertools.count():
             try:
                 with self.undone_unless_finished():
                     self.reporter.phase(phase, decisions, "decisions")
                     for _ in range(max(faults, 1)):
-                        seeds = self.seeds(stream, envs.num_envs)
-                    return run_episodes(envs, agent, seeds, self.on_decision)
+                        seeds = self.seeds(stream, count)
+                    return play(seeds, self.on_decision)
             except EnvError as fault:
                 self.signals.check()
                 give_up_or_warn(fault, faults + 1, self.isolated)
@@ -112,8 +131,13 @@ class Attempts:
 
     def seeds(self, stream: str, count: int) -> list[int]:
         """Seeds of episodes; what happens in one depends on nothing before it."""
-        seeds = torch.randint(2**31, (count,), generator=self.streams[stream])
-        return [int(seed) for seed in seeds]
+        return _drawn(self.streams[stream], count)
+
+    def foreseen(self, stream: str, runs: int) -> list[int]:
+        """The seeds that so many runs of one episode will have, if none fails."""
+        copy = torch.Generator()
+        copy.set_state(self.streams[stream].get_state())
+        return [seed for _ in range(runs) for seed in _drawn(copy, 1)]
 
     def on_decision(self, returns: np.ndarray) -> None:
         """Between two decisions of an episode."""

@@ -35,16 +35,18 @@ RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
 OF_THE_MODEL = ("acts_on", "value")  # what is searched, not how
 
 
-def prepare_torch(config: Config) -> None:
+def prepare_torch(config: Config, collecting: bool = False) -> None:
     """Use as many threads as the config says, and see that its device is there.
 
-    Memory that tensors give back is kept for the next ones.
+    Memory that tensors give back is kept for the next ones. A process that only
+    collects has one thread, and leaves the other cores to the one that fits.
 
     Raises:
         ValueError: if it is not.
     """
     keep_freed_memory()
-    use_threads(config.train.threads)
+    threads = config.train.threads
+    use_threads(threads or int(collecting), spare=int(config.train.parallel))
     try:
         torch.zeros((), device=config.train.device)
     # What torch raises for a device that is unknown, not compiled in or not plugged in.

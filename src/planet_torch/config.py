@@ -221,8 +221,12 @@ class TrainConfig(Options):
     """Most frames in the replay; older episodes are deleted. None keeps them all."""
     on_nan: Literal["stop", "skip"] = "stop"
     """What to do with an update or episode that is not finite; skip drops it."""
+    parallel: bool = False
+    """Collect each episode in a process of its own, beside the updates before it, so
+    with the weights from before them; False is in turn, as in the paper."""
     threads: Whole = 0
-    """Threads for a tensor operation; 0 is one for each core there is."""
+    """Threads for a tensor operation; 0 is one for each core there is, but for the one
+    that a process which collects has, if parallel."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """bf16 rounds the inputs of the products in encoder, decoder and plans, which is
     faster where the hardware has it; auto is bf16 there, and fp32 elsewhere."""

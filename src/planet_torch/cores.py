@@ -10,8 +10,10 @@ import torch
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-def use_threads(wanted: int) -> int:
+def use_threads(wanted: int, spare: int = 0) -> int:
     """Have tensor operations use so many threads; 0 is one for each core there is.
+
+    Or for each but ``spare``, which another process uses; always one at least.
 
     PyTorch knows of `taskset` and of OMP_NUM_THREADS (which Ray sets to 1), but not of
     a container's share of the processor time: it starts as many threads as the host has
@@ -21,7 +23,7 @@ def use_threads(wanted: int) -> int:
         How many they are.
     """
     granted = min(float(torch.get_num_threads()), share())
-    torch.set_num_threads(wanted or max(math.ceil(granted), 1))
+    torch.set_num_threads(wanted or max(math.ceil(granted) - spare, 1))
     return torch.get_num_threads()
 
 

@@ -57,7 +57,8 @@ class Costs:
         decision: of a collected episode.
         evaluation: a decision of all episodes of an evaluation, side by side.
         checkpoint: to write one.
-        memory: bytes, the most that this process has had so far.
+        memory: bytes, the most that this process has had so far; a process that
+            collects is not in it.
         gpu_memory: bytes; 0 without a GPU.
     """
 
@@ -97,6 +98,7 @@ def _disk(
     observation = numbers if len(spaces.observation) == 3 else 4 * numbers
     row = observation + 4 * (spaces.action_size + 1)
     weights = sum(4 * parameter.numel() for parameter in model.parameters())
+    copies = COPIES + config.train.parallel  # of a run stopped on the way: what acts
     train, each = config.train, sum(decisions) + len(decisions)  # rows of a round
     rows = train.episodes * each
     if train.replay_frames is not None:
@@ -105,7 +107,7 @@ def _disk(
         rows = min(rows, max(train.replay_frames, max(decisions) + 1) + later)
     return Disk(
         episodes=rows * row,
-        checkpoints=(train.keep_checkpoints + 1) * COPIES * weights,
+        checkpoints=(train.keep_checkpoints + 1) * copies * weights,
     )
 
 
@@ -202,4 +204,6 @@ def hours(config: Config, costs: Costs, decisions: Sequence[int]) -> dict[str, f
         "evaluating": evaluations * each * costs.evaluation,
         "saving": collected / train.checkpoint_every * costs.checkpoint,
     }
+    if train.parallel:  # it takes only what it goes on for when the updates are done
+        seconds["collecting"] = max(seconds["collecting"] - seconds["fitting"], 0.0)
     return {part: value / 3600 for part, value in seconds.items()}

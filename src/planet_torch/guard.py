@@ -43,6 +43,10 @@ class NotFiniteError(FloatingPointError):
         super().__init__(message)
         self.name, self.arrays, self.header = name, arrays, header
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it is sent from one process to another."""
+        return type(self), (str(self), self.name, self.arrays, self.header)
+
 
 class Guard:
     """While it is entered, numbers that are not finite are dumped, and then it stops.

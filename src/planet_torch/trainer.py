@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,58 +15,23 @@ from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
 from planet_torch import build, build_model, checkpoint
-from planet_torch.agent import Agent
-from planet_torch.attempts import Attempts
+from planet_torch.ahead import collector
+from planet_torch.attempts import Attempts, Play
 from planet_torch.chunk import Chunk, Episode, mixed_lengths
+from planet_torch.collector import Played, PlayTask, play
 from planet_torch.compilation import compile_parts
 from planet_torch.envs.checked import EnvError, check_length
-from planet_torch.files import disk_errors_explained, file_name
+from planet_torch.files import file_name
 from planet_torch.guard import Guard, NotFiniteError, check_update
-from planet_torch.lock import locked
-from planet_torch.metrics import Counters, Progress, Reporter
+from planet_torch.metrics import Counters, Reporter
 from planet_torch.objectives import objective
 from planet_torch.optimiser import average_into
-from planet_torch.recover import recover
 from planet_torch.replay import Replay
+from planet_torch.rollout import run_episodes
 from planet_torch.run import Run
 from planet_torch.signals import Stopped, StopSignals
-from planet_torch.sinks import SINKS
 from planet_torch.video import save_episode
 from planet_torch.watch import Watch
-
-
-def train(
-    run: Run, sinks: Sequence[str] = (), progress: Progress | None = None
-) -> None:
-    """Train to the end of the run, from its newest good checkpoint if it has one.
-
-    Args:
-        run: as created or opened.
-        sinks: names from ``SINKS``, of what gets the metrics besides metrics.jsonl.
-        progress: shows them, and what is going on, to a person who waits.
-
-    Raises:
-        Stopped: if SIGINT or SIGTERM asked for it; the run is saved.
-        EnvError: if an environment fails; the run is saved.
-        FloatingPointError: if a number is not finite, and ``train.on_nan`` is "stop".
-        DiskError: if the disk is full or gone; the last checkpoint is good.
-        RunInUseError: if another process trains it.
-        ValueError: if what the directory holds cannot be gone on from.
-        ImportError: if a sink is not installed.
-    """
-    run.check_trainable()
-    again = f"planet train --resume {run.directory}"
-    with disk_errors_explained(run.directory, again), locked(run.directory):
-        state, replay, lost = recover(run)
-        counters = Counters(**state["counters"]) if state else Counters()
-        others = [SINKS[name](run.directory, counters) for name in sinks]
-        marked = state["metrics"] if state else 0
-        lines = marked if state or run.metrics.exists() else None
-        with Reporter(run.metrics, others, progress, lines, counters) as reporter:
-            trainer = Trainer(run, reporter, state, replay)
-            if lost or reporter.lost:
-                trainer.save()  # so that it is told once
-            trainer.train()
 
 
 class Trainer:
@@ -109,6 +75,10 @@ class Trainer:
         self.evaluated = 0  # how many rounds there were at the last evaluation
         self.sums: dict[str, float] = {}  # of what the updates since the last fit gave
         self.signals = StopSignals()
+        self.collector = collector(
+            *(self.config, self.spaces, self.average, self.envs),
+            *(self.streams["exploration"], self.signals.check),
+        )
         self.watch = Watch(self.config.optimiser.gradient_clip)
         self.attempts = Attempts(
             self.streams, reporter, self.signals, self.config.env.isolate
@@ -131,6 +101,7 @@ class Trainer:
             self.collect_seed_episodes()
             self.evaluate_when_due()  # where a resumed run may have stopped
             while self.rounds < self.config.train.episodes:
+                self.begin_episodes()
                 self.fit()
                 self.collect_episodes()
                 self.evaluate_when_due()
@@ -150,11 +121,10 @@ class Trainer:
 
     def collect_seed_episodes(self) -> None:
         """Fill the replay with random actions."""
-        agent = build.random_agent(
-            self.config, self.spaces, self.streams["environment"]
-        )
+        stream = self.streams["environment"]
+        agent = build.random_agent(self.config, self.spaces, stream)
         while self.collected < 0:
-            self.collect_round("seed", agent)
+            self.collect_round("seed", partial(play, self.envs, agent))
 
     def fit(self) -> None:
         """Update the model as often as one iteration does, or as is left of it."""
@@ -211,31 +181,40 @@ class Trainer:
             self.sums["skipped"] = self.sums.get("skipped", 0.0) + 1
         self.reporter.log("skip", {what: 1.0}, self.counters)
 
+    @property
+    def tasks_left(self) -> tuple[str, ...]:
+        """Those that a round has no episode of yet."""
+        return self.tasks[self.counters.episodes % len(self.tasks) :]
+
+    def begin_episodes(self) -> None:
+        """Tell the collector what it will be asked for after the updates."""
+        tasks = self.tasks_left
+        seeds = self.attempts.foreseen("environment", len(tasks))
+        self.collector.begin(tasks, seeds)
+
     def collect_episodes(self) -> None:
-        """Add an episode of each task, by the agent as it is now."""
-        stream = self.streams["exploration"]
-        agent = build.collector(self.config, self.spaces, self.average, stream)
-        self.collect_round("collect", agent)
+        """Add an episode of each task, by the agent."""
+        self.collect_round("collect", self.collector.play)
+        self.collector.finish()
 
-    def collect_round(self, kind: str, agent: Agent) -> None:
+    def collect_round(self, kind: str, play: PlayTask) -> None:
         """Add an episode of each task, or of those that a stopped round has left."""
-        done = self.counters.episodes % len(self.tasks)
-        for task in self.tasks[done:]:
-            self.collect_episode(kind, task, agent)
+        for task in self.tasks_left:
+            self.collect_episode(kind, task, partial(play, task))
 
-    def collect_episode(self, kind: str, task: str, agent: Agent) -> None:
+    def collect_episode(self, kind: str, task: str, play: Play[Played]) -> None:
         """Add one episode to the replay; one that is skipped is begun anew."""
-        envs, episodes = self.envs[task], list[Episode]()
-        while not episodes:
+        decisions = build.decisions(self.envs[task])
+        played: Played | None = None
+        while played is None:
             with self.guard:
-                episodes = self.attempts.run(
-                    kind, envs, agent, "environment", self.counters
+                played = self.attempts.run(
+                    kind, decisions, play, "environment", self.counters
                 )
-        (episode,) = episodes
+        episode, steps = played
         check_length(task, len(episode), episode.terminated, self.config.train.chunk)
         self.replay.add(episode)
         self.watch.episode(episode)
-        (steps,) = envs.get_attr("environment_steps")
         self.counters = replace(
             self.counters,
             episodes=self.counters.episodes + 1,
@@ -267,8 +246,10 @@ class Trainer:
         count, stream = self.config.train.evaluation_episodes, self.streams["test"]
         agent = build.agent(self.config, self.spaces, self.average, stream)
         with closing(self.environments(task, count)) as envs:
+            play = partial(run_episodes, envs, agent)
+            limit, seeds = build.decisions(envs), "test_environment"
             return self.attempts.run(
-                "evaluate", envs, agent, "test_environment", self.counters
+                "evaluate", limit, play, seeds, self.counters, count
             )
 
     def report(self, task: str, evaluation: list[Episode]) -> None:
@@ -287,7 +268,8 @@ class Trainer:
         return build.environments(self.config, task, count, size)
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the environments, and the collector."""
+        self.collector.close()
         for envs in self.envs.values():
             envs.close()
 
@@ -311,6 +293,8 @@ class Trainer:
             "episodes": self.replay.checksums,
             "config": asdict(self.config),
         }
+        if self.collector.weights is not None:
+            content["acting"] = self.collector.weights
         directory, train = self.run.checkpoints, self.config.train
         checkpoint.save(
             directory, self.counters.updates, content, train.keep_checkpoints
@@ -322,6 +306,9 @@ class Trainer:
         """Go back to where a checkpoint was written."""
         with checkpoint.fitting():
             self.world_model.load_state_dict(state["world_model"])
+            if "acting" in state:
+                self.average.load_state_dict(state["acting"])  # if they fit, that is
+                self.collector.weights = state["acting"]
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             for name, stream in self.streams.items():

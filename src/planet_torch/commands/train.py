@@ -54,7 +54,7 @@ class Train(RunOptions):
         from planet_torch.resume import resume
         from planet_torch.run import Run
         from planet_torch.signals import Stopped
-        from planet_torch.trainer import train
+        from planet_torch.training import train
 
         if self.resume is None:
             if self.override:

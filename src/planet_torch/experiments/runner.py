@@ -17,7 +17,7 @@ from planet_torch.progress import terminal_progress
 from planet_torch.run import Run
 from planet_torch.signals import StopSignals
 from planet_torch.simulated import plan_episodes
-from planet_torch.trainer import train
+from planet_torch.training import train
 
 Say = Callable[[str], None]
 
