@@ -34,13 +34,13 @@ def vector(*values):
 
 def spied(model):
     """The model, and a list of the actions that will have been filtered."""
-    seen, observe = [], model.dynamics.observe
+    seen, step = [], model.dynamics.step
 
-    def spy(embeddings, actions, noise, state=None):
-        seen.append(actions.clone())
-        return observe(embeddings, actions, noise, state)
+    def spy(state, action, embedding, noise):
+        seen.append(action.clone())
+        return step(state, action, embedding, noise)
 
-    model.dynamics.observe = spy
+    model.dynamics.step = spy
     return model, seen
 
 
@@ -53,7 +53,7 @@ def test_the_executed_action_is_fed_back_noise_clipping_and_all(exploration):
     executed = [agent.act(vector(1, 2)) for _ in range(3)]
     assert seen[0].eq(0).all()  # nothing was executed before the reset
     for action, fed_back in zip(executed, seen[1:], strict=False):
-        assert_close(fed_back[:, 0], torch.from_numpy(action), rtol=0, atol=0)
+        assert_close(fed_back, torch.from_numpy(action), rtol=0, atol=0)
         assert not np.any(action == 0.25)  # noise was added
 
 

@@ -11,8 +11,10 @@ from torch.testing import assert_close
 
 from planet_torch.build_model import DYNAMICS
 from planet_torch.drnn import DRNN, TwoBeliefs
-from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN, State, concatenate, stack
+from planet_torch.dynamics import State, concatenate, stack
 from planet_torch.objectives import kl_divergence
+from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
+from planet_torch.ssm import SSM
 from toy_models import stream
 
 PARTS = ("mean", "stddev", "sample", "belief")
@@ -103,6 +105,24 @@ def test_imagine_with_no_actions_is_empty(dynamics):
         start, torch.zeros(3, 0, 2), torch.zeros(3, 0, dynamics.stochastic_size)
     )
     assert nothing.features.shape == (3, 0, dynamics.feature_size)
+
+
+def test_a_step_is_observe_of_one_row(dynamics):
+    embeddings, actions, noise = chunk(dynamics)
+    posteriors, _ = dynamics.observe(embeddings, actions, noise)
+    state = dynamics.initial(3)
+    for t in range(5):
+        state = dynamics.step(state, actions[:, t], embeddings[:, t], noise[0, :, t])
+        assert_states_close(state, posteriors[:, t])
+
+
+def test_a_step_without_noise_is_at_its_mean(dynamics):
+    embeddings, actions, noise = (part[..., 0, :] for part in chunk(dynamics))
+    start = dynamics.initial(3)
+    still = dynamics.step(start, actions, embeddings, None)
+    assert torch.equal(still.sample, still.mean)
+    zeros = dynamics.step(start, actions, embeddings, torch.zeros_like(noise[0]))
+    assert_states_close(still, zeros)
 
 
 def test_imagine_without_noise_follows_the_means(dynamics):

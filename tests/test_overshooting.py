@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from planet_torch.dynamics import RNN, RSSM, SSM, State
+from planet_torch.dynamics import State
 from planet_torch.objectives import Divergence, Filtered, filtered, kl_divergence
 from planet_torch.overshooting import (
     LatentOvershooting,
     ObservationOvershooting,
     imagine_ahead,
 )
+from planet_torch.recurrent import RNN, RSSM
+from planet_torch.ssm import SSM
 from toy_models import counting_model, gaussian, small_chunk, small_model, stream
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from planet_torch.dynamics import RNN, RSSM, SSM, State
+from planet_torch.dynamics import State
+from planet_torch.recurrent import RNN, RSSM
+from planet_torch.ssm import SSM
 from planet_torch.world_model import ROWS
 from toy_models import counting_model, gaussian, small_images, small_model, stream
 
@@ -120,13 +122,15 @@ def test_filtering_step_by_step_gives_the_states_of_the_chunk():
     assert state.sample.tolist() == [[100]]
 
 
-def test_filter_is_observe_of_one_row():
+def test_filter_is_a_step_with_noise_of_its_stream():
     model = small_model()
     observation, action = model.prepare(small_images(4), stream()), torch.randn(4, 2)
     before = model.dynamics.initial(4)
     state = model.filter(before, observation, action, stream(5))
-    posteriors, _ = model.observe(observation[:, None], action[:, None], stream(5))
-    assert_close(state.features, posteriors.features[:, 0])
+    noise = torch.randn(4, 3, generator=stream(5))
+    embedding = model.embed(observation[:, None])[:, 0]
+    step = model.dynamics.step(before, action, embedding, noise)
+    assert_close(state.features, step.features)
 
 
 @pytest.mark.parametrize("bits", [1, 5, 8])

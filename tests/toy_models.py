@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from planet_torch.chunk import Chunk
-from planet_torch.dynamics import RSSM, Dynamics, State
+from planet_torch.dynamics import Dynamics, State
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder
+from planet_torch.recurrent import RSSM
 from planet_torch.world_model import WorldModel
 
 

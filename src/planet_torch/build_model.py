@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig, TrainConfig
 from planet_torch.drnn import DRNN
-from planet_torch.dynamics import RNN, RSSM, SSM, ReleasedRNN
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
 from planet_torch.objectives import (
     Divergence,
@@ -26,6 +25,8 @@ from planet_torch.objectives import (
 )
 from planet_torch.optimiser import Adam
 from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
+from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
+from planet_torch.ssm import SSM
 from planet_torch.value import Value
 from planet_torch.world_model import WorldModel
 

@@ -47,6 +47,7 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
         (model.encoder, "forward"),
         (model.decoder, "forward"),
         (model.dynamics, "observe"),
+        (model.dynamics, "step"),
         (model, "imagined_returns"),
     ):
         name = f"{type(owner).__name__}.{method}"

@@ -23,14 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from planet_torch.networks import (
-    Activation,
-    GRUCell,
-    Linear,
-    Norm,
-    SplitLinear,
-    after_linear,
-)
+from planet_torch.networks import Linear
 
 
 @dataclass(frozen=True)
@@ -133,8 +126,10 @@ class Dynamics(nn.Module, ABC):
         """The state predicted without its observation; at its mean without noise."""
 
     @abstractmethod
-    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:
-        """The state inferred from a projected embedding."""
+    def posterior(
+        self, carry: Tensor, embedding: Tensor, noise: Tensor | None
+    ) -> State:
+        """The state inferred from a projected embedding; at its mean without noise."""
 
     def state(
         self, mean: Tensor, stddev: Tensor, noise: Tensor | None, belief: Tensor
@@ -188,6 +183,17 @@ class Dynamics(nn.Module, ABC):
         # No step needs its prior, so all of them are one call after the loop.
         return stack(posteriors), self.prior(torch.stack(carries, dim=1), noise[1])
 
+    def step(
+        self,
+        state: State,
+        action: Float[Tensor, "*batch A"],
+        embedding: Float[Tensor, "*batch E"],
+        noise: Float[Tensor, "*batch S"] | None,
+    ) -> State:
+        """The posterior one step on; at its mean without noise."""
+        carry = self.advance(state, self.project_action(action))
+        return self.posterior(carry, self.project_embedding(embedding), noise)
+
     def imagine(
         self,
         state: State,
@@ -208,142 +214,3 @@ class Dynamics(nn.Module, ABC):
             state = self.prior(self.advance(state, action), epsilon)
             states.append(state)
         return stack(states)
-
-
-class Recurrent(Dynamics):
-    """A belief that a GRU moves, and a head on it for the rest of the state.
-
-    x_t = f(s_t-1, a_t-1), h_t = GRU(x_t, h_t-1), p(s_t | h_t), q(s_t | h_t, o_t).
-    The prior reads the belief h_t, as in the camera-ready paper and the last release
-    (the first one read x_t, a defect).
-    """
-
-    head: type[GaussianHead | PointHead] = GaussianHead
-
-    def __init__(
-        self,
-        action_size: int,
-        embedding_size: int,
-        *,
-        stochastic_size: int = 30,
-        belief_size: int = 200,
-        units: int = 200,
-        min_stddev: float = 0.1,
-        activation: Activation = "relu",
-        norm: Norm = "none",
-    ) -> None:
-        super().__init__()
-        self.stochastic_size, self.belief_size = stochastic_size, belief_size
-        self.input = SplitLinear((stochastic_size, action_size), units)
-        self.after_input = after_linear(units, activation, norm)
-        self.cell = GRUCell(units, belief_size, norm)
-        self.prior_hidden = Linear(belief_size, units)
-        self.after_prior = after_linear(units, activation, norm)
-        self.prior_head = self.head(units, stochastic_size, min_stddev)
-        self.posterior_hidden = SplitLinear((belief_size, embedding_size), units)
-        self.after_posterior = after_linear(units, activation, norm)
-        self.posterior_head = self.head(units, stochastic_size, min_stddev)
-
-    def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
-        return self.input.part(1, action)
-
-    def project_embedding(self, embedding: Tensor) -> Tensor:  # noqa: D102
-        return self.posterior_hidden.part(1, embedding)
-
-    def advance(self, state: State, action: Tensor) -> Tensor:
-        """The belief h_t."""
-        x = self.after_input(self.input.part(0, state.sample) + action)
-        belief: Tensor = self.cell(x, state.belief)
-        return belief
-
-    def prior(self, carry: Tensor, noise: Tensor | None) -> State:  # noqa: D102
-        hidden = self.after_prior(self.prior_hidden(carry))
-        if noise is None:  # a plan: nobody reads the half of the head that is left out
-            mean = self.prior_head.mean(hidden)
-            return State(mean, mean[..., :0], mean, carry)
-        mean, stddev = self.prior_head(hidden)
-        return self.state(mean, stddev, noise, carry)
-
-    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
-        hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
-        mean, stddev = self.posterior_head(hidden)
-        return self.state(mean, stddev, noise, carry)
-
-
-class RSSM(Recurrent):
-    """Recurrent state-space model: deterministic and stochastic (Eq. 4, Figure 2c)."""
-
-
-class RNN(Recurrent):
-    """Deterministic only (Figure 2a): the RSSM without noise, whose prior is trained.
-
-    The state is a point. As a Gaussian it has the smallest standard deviation that the
-    RSSM could have, so the divergence is the squared distance of the prior's point from
-    the posterior's, in nats: it trains the prior to give what planning feeds the GRU.
-
-    Differs from the released recipe, which is ``ReleasedRNN``.
-    """
-
-    head = PointHead
-    noisy = False
-
-
-class ReleasedRNN(Recurrent):
-    """Deterministic only, by the recipe of the released README (``mean_only``).
-
-    To follow it, give the divergence the weight 0. Then nothing trains the prior, and
-    what planning feeds the GRU is the output of a layer as it was initialised.
-    """
-
-    noisy = False
-
-
-class SSM(Dynamics):
-    """State-space model, stochastic only (Figure 2b; ``ssm`` in the released code).
-
-    p(s_t | s_t-1, a_t-1), and a posterior that reads the prior's moments and o_t. The
-    belief has width 0, whatever ``belief_size``: all memory is in the sample.
-    """
-
-    def __init__(
-        self,
-        action_size: int,
-        embedding_size: int,
-        *,
-        stochastic_size: int = 30,
-        belief_size: int = 0,
-        units: int = 200,
-        min_stddev: float = 0.1,
-        activation: Activation = "relu",
-        norm: Norm = "none",
-    ) -> None:
-        super().__init__()
-        self.stochastic_size, self.belief_size = stochastic_size, 0
-        self.input = SplitLinear((stochastic_size, action_size), units)
-        self.after_input = after_linear(units, activation, norm)
-        self.prior_head = GaussianHead(units, stochastic_size, min_stddev)
-        self.posterior_hidden = SplitLinear(
-            (2 * stochastic_size, embedding_size), units
-        )
-        self.after_posterior = after_linear(units, activation, norm)
-        self.posterior_head = GaussianHead(units, stochastic_size, min_stddev)
-
-    def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
-        return self.input.part(1, action)
-
-    def project_embedding(self, embedding: Tensor) -> Tensor:  # noqa: D102
-        return self.posterior_hidden.part(1, embedding)
-
-    def advance(self, state: State, action: Tensor) -> Tensor:
-        """The prior's mean and standard deviation side by side."""
-        hidden = self.after_input(self.input.part(0, state.sample) + action)
-        return torch.cat(self.prior_head(hidden), dim=-1)
-
-    def prior(self, carry: Tensor, noise: Tensor | None) -> State:  # noqa: D102
-        mean, stddev = carry.chunk(2, dim=-1)
-        return self.state(mean, stddev, noise, carry[..., :0])
-
-    def posterior(self, carry: Tensor, embedding: Tensor, noise: Tensor) -> State:  # noqa: D102
-        hidden = self.after_posterior(self.posterior_hidden.part(0, carry) + embedding)
-        mean, stddev = self.posterior_head(hidden)
-        return self.state(mean, stddev, noise, carry[..., :0])

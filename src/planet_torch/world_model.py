@@ -113,10 +113,9 @@ class WorldModel(nn.Module):
         generator: torch.Generator,
     ) -> State:
         """The posterior one decision after ``state``, given the action in between."""
-        noise = self.acting_noise(2, len(action), 1, generator=generator)
-        embedding = self.embed(observation[:, None])
-        posteriors, _ = self.dynamics.observe(embedding, action[:, None], noise, state)
-        return posteriors[:, 0]
+        embedding = self.embed(observation[:, None])[:, 0]
+        noise = self.acting_noise(len(action), generator=generator)
+        return self.dynamics.step(state, action, embedding, noise)
 
     def returns_from(self, state: State, generator: torch.Generator) -> ReturnFn:
         """The imagined returns of action sequences that start in ``state`` (B, ...).
@@ -137,9 +136,7 @@ class WorldModel(nn.Module):
                 start = self.dynamics.state(
                     start.mean, start.stddev, fresh, start.belief
                 )
-            noise = None
-            if not self.acts_on_means:
-                noise = self.noise(batch * candidates, horizon, generator=generator)
+            noise = self.acting_noise(batch * candidates, horizon, generator=generator)
             flat = actions.reshape(batch * candidates, horizon, size)
             return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
 
@@ -192,9 +189,6 @@ class WorldModel(nn.Module):
         shape = (*batch, self.dynamics.stochastic_size)
         return torch.randn(shape, generator=generator, device=generator.device)
 
-    def acting_noise(self, *batch: int, generator: torch.Generator) -> Tensor:
-        """The noise of what an agent filters: as ``noise``, or zeros (*batch, S)."""
-        if self.acts_on_means:
-            shape = (*batch, self.dynamics.stochastic_size)
-            return torch.zeros(shape, device=generator.device)
-        return self.noise(*batch, generator=generator)
+    def acting_noise(self, *batch: int, generator: torch.Generator) -> Tensor | None:
+        """The noise of what an agent filters and foresees: none if it acts on means."""
+        return None if self.acts_on_means else self.noise(*batch, generator=generator)
