@@ -31,6 +31,7 @@ SETTINGS = [
     "dmc/ball_in_cup-catch --planner.horizon 12",
     f"dmc/walker-walk --planner.horizon 15 {FEW}",
     f"dmc/finger-spin --planner.horizon 12 {MANY}",
+    f"dmc/finger-spin --planner.horizon 12 --planner.sigma 3 {MANY}",
     "dmc/cartpole-swingup --planner.horizon 12",
 ]
 COLUMNS = [
