@@ -1,4 +1,5 @@
 import json
+import sys
 import time
 
 import pytest
@@ -165,6 +166,23 @@ def test_the_command_times_all_jobs_of_all_contenders(capsys):
     assert printed["about"]["threads"] == {"debug": 1, "reference loops": 1}
     assert set(printed["about"]["dtype"].values()) == {"torch.float32"}
     assert all(r["per_second"] > 0 and r["peak_mib"] > 50 for r in printed["results"])
+
+
+def test_what_a_contender_warns_of_is_seen(capfd, monkeypatch, tmp_path):
+    """Else a number is not what its name says: here nothing is compiled."""
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    words = ["--configs", "debug train.compile=on", "--only", "replay", "--rounds", "1"]
+    assert cli.main(["benchmark", "toys:integrator", *words, "--json"]) == 0
+    said = capfd.readouterr()
+    assert "train.compile (='on') has no working compiler" in said.err
+    assert json.loads(said.out)["results"]
+
+
+def test_a_contender_that_dies_says_how(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ValueError, match=r"'a' ended \(exit status 1\); see above"):
+        contest.Contender("a", DEBUG)
 
 
 def test_a_contender_that_cannot_begin_says_why(capsys):

@@ -61,9 +61,11 @@ class BangBangAgent(RandomAgent):
     which average out.
     """
 
+    held: Tensor | None = None
+
     def reset(self, batch: int) -> None:
         """Hold nothing of the episodes before."""
-        self.held: Tensor | None = None
+        self.held = None
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """One action a row of ``observation``."""

@@ -85,7 +85,7 @@ class Contender:
         source: a folder with another version of the package.
 
     Raises:
-        ValueError: if the process cannot begin; with what it said last.
+        ValueError: if the process cannot begin; with why, if it says so.
     """
 
     def __init__(
@@ -108,8 +108,7 @@ class Contender:
             words,
             env=environment,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,  # what it warns of goes where ours does
             text=True,
         )
         try:
@@ -133,9 +132,11 @@ class Contender:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, said = self.process.communicate()
-            last = said.strip().splitlines()[-1:] or ["it said nothing"]
-            raise ValueError(f"the contender {self.name!r} ended: {last[0]}")
+            self.process.communicate()
+            raise ValueError(
+                f"the contender {self.name!r} ended (exit status "
+                f"{self.process.returncode}); see above what it printed"
+            )
         answer = dict(json.loads(line))
         if "failed" in answer:
             self.process.communicate()
