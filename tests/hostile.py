@@ -207,9 +207,20 @@ def double(pipe, offset):
         pipe.send(2 * number + offset)
 
 
-def sleep(pipe):
-    """A process that never answers."""
-    time.sleep(600)
+def sleep(pipe, path=None):
+    """A process that never answers, and tidies up if it can."""
+    pipe.send("here")
+    try:
+        time.sleep(600)
+    finally:
+        if path is not None:
+            Path(path).touch()
+
+
+def ignore(pipe):
+    """A process that does not even listen when it is to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleep(pipe)
 
 
 def own_one_that_hangs(pipe):

@@ -31,12 +31,19 @@ def test_how_it_died_is_said_whenever_it_is_found_out(number, how):
         worker.ask(1)
 
 
+def test_what_is_ended_in_the_middle_of_its_work_tidies_up(tmp_path):
+    worker = Worker(hostile.sleep, str(tmp_path / "tidy"))
+    assert worker.answer() == "here"
+    worker.kill()
+    assert (tmp_path / "tidy").exists()
+
+
 def test_it_can_be_ended_again_and_again_whatever_it_does():
-    worker = Worker(hostile.sleep)
-    worker.ask(1)
+    worker = Worker(hostile.ignore)
+    assert worker.answer() == "here"
     start = time.monotonic()
     for _ in range(2):
         worker.kill()
         worker.close()
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 9
     assert worker.closed

@@ -6,13 +6,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 PROCESSES = multiprocessing.get_context("spawn")  # a fork would share locks and OpenGL
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0  # to end what it does, and to tidy up
 
 
 class Gone(Exception):  # noqa: N818 - how it ended, which is for others to judge
@@ -83,7 +85,9 @@ class Worker:
         self.kill()
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process, whatever it does."""
+        self._process.terminate()
+        self._process.join(CLOSE_SECONDS)
         self._process.kill()
         self._process.join()
         self._pipe.close()
@@ -101,9 +105,15 @@ class Worker:
 def _run(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
     """In the process: work until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and decides
+    signal.signal(signal.SIGTERM, _exit)  # else what the system holds for it would stay
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody listens any more
         work(pipe, *arguments)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    """Leave, by way of all that is to be tidied up."""
+    sys.exit(128 + number)
 
 
 def _end_with_parent() -> None:
