@@ -209,8 +209,8 @@ def double(pipe, offset):
 
 def sleep(pipe, path=None):
     """A process that never answers, and tidies up if it can."""
-    pipe.send("here")
     try:
+        pipe.send("here")
         time.sleep(600)
     finally:
         if path is not None:

@@ -240,7 +240,6 @@ EFFECTS = {
     "optimiser.half_life": 1,
     "optimiser.epsilon": 1e-8,
     "optimiser.gradient_clip": 1e-3,
-    "optimiser.average": 0.9,
     "planner.horizon": 4,
     "planner.candidates": 9,
     "planner.elites": 3,
@@ -281,6 +280,7 @@ ON_PLANNERS = {
     "planner.momentum": 0.5,
 }
 ON_VALUE = {"planner.value": False}
+ON_GREAT_STEPS = {"optimiser.average": 0.9}  # else the weights hardly move away from it
 NO_EFFECT = {
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
@@ -302,7 +302,7 @@ def test_an_option_has_an_effect(trained, tmp_path, option):
 
 
 @pytest.mark.parametrize(
-    "option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE]
+    "option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE, *ON_GREAT_STEPS]
 )
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
@@ -316,18 +316,21 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
         )
     elif option in ON_VALUE:
         base = changed(TINY, "objective.value_discount", 0.9)
+    elif option in ON_GREAT_STEPS:
+        base = changed(TINY, "optimiser.learning_rate", 0.1)
     else:
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    value = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE}[option]
+    on = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE, **ON_GREAT_STEPS}
+    value = on[option]
     one = train(tmp_path / "one", base)
     other = train(tmp_path / "other", changed(base, option, value))
     assert learned(one) != learned(other)
 
 
 def test_the_effect_of_every_option_is_known():
-    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE}
+    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE, *ON_GREAT_STEPS}
     known = {*EFFECTS, *on, *NO_EFFECT}
     assert known == set(nested.option_names(config.Config))
 
