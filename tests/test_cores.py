@@ -36,21 +36,14 @@ def test_the_share_of_a_container(tmp_path, files, granted):
 
 
 @pytest.mark.parametrize(
-    ("granted", "wanted", "used"),
-    [(math.inf, 0, 2), (1.5, 0, 1), (1, 0, 1), (1, 2, 2)],
+    ("granted", "wanted", "spare", "used"),
+    [
+        *((math.inf, 0, 0, 3), (1.5, 0, 0, 2), (0.5, 0, 0, 1), (1, 2, 0, 2)),
+        *((math.inf, 0, 1, 2), (1.5, 0, 1, 1), (1, 0, 1, 1), (1, 2, 1, 2)),
+    ],
 )
-def test_a_core_may_be_left_to_another_process(monkeypatch, granted, wanted, used):
+def test_threads_by_default_and_as_wanted(monkeypatch, granted, wanted, spare, used):
+    """Of 3 that PyTorch would start, and with a core left to another process."""
     torch.set_num_threads(3)
     monkeypatch.setattr(cores, "share", lambda: granted)
-    assert use_threads(wanted, spare=1) == used == torch.get_num_threads()
-
-
-@pytest.mark.parametrize(
-    ("granted", "wanted", "used"),
-    [(math.inf, 0, 3), (1.5, 0, 2), (0.5, 0, 1), (1, 2, 2)],
-)
-def test_threads_by_default_and_as_wanted(monkeypatch, granted, wanted, used):
-    """Of 3 that PyTorch would start."""
-    torch.set_num_threads(3)
-    monkeypatch.setattr(cores, "share", lambda: granted)
-    assert use_threads(wanted) == used == torch.get_num_threads()
+    assert use_threads(wanted, spare) == used == torch.get_num_threads()
