@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from planet_torch.build_model import DYNAMICS
 from planet_torch.drnn import DRNN, TwoBeliefs
-from planet_torch.dynamics import State, concatenate, stack
+from planet_torch.dynamics import Sizes, State, concatenate, stack
 from planet_torch.objectives import kl_divergence
 from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
 from planet_torch.ssm import SSM
@@ -24,7 +24,7 @@ FAIR = [kind for kind in DYNAMICS if kind != "rnn-released"]
 
 def build(kind, norm="none"):
     torch.manual_seed(0)
-    return DYNAMICS[kind](2, 6, **SIZES, norm=norm)
+    return DYNAMICS[kind](Sizes(2, 6, **SIZES, norm=norm))
 
 
 def assert_states_close(actual, expected):
@@ -389,18 +389,18 @@ def test_the_divergence_of_the_rnn_is_the_distance_of_its_points():
     ],
 )
 def test_the_others_have_the_parameters_of_the_paper_size(kind, count):
-    assert sum(p.numel() for p in kind(1, 1024).parameters()) == count
+    assert sum(p.numel() for p in kind(Sizes(1, 1024)).parameters()) == count
 
 
 def test_rssm_has_the_parameters_of_the_paper():
     for actions in (1, 6):
-        counted = sum(p.numel() for p in RSSM(actions, 1024).parameters())
+        counted = sum(p.numel() for p in RSSM(Sizes(actions, 1024)).parameters())
         assert counted == 556_120 + 200 * actions
 
 
 def test_mean_and_stddev_are_layers_of_their_own_and_the_stddev_has_a_floor():
     """One layer of 60 would be the same function with another Glorot limit."""
-    rssm = RSSM(1, 1024)
+    rssm = RSSM(Sizes(1, 1024))
     head = rssm.prior_head
     assert head.mean.weight.shape == head.stddev.weight.shape == (30, 200)
     torch.nn.init.constant_(head.stddev.bias, -100.0)
@@ -414,7 +414,7 @@ def test_mean_and_stddev_are_layers_of_their_own_and_the_stddev_has_a_floor():
 
 def test_hidden_layers_have_the_activation_asked_for():
     torch.manual_seed(0)
-    rssm = RSSM(2, 6, **SIZES, activation="elu")
+    rssm = RSSM(Sizes(2, 6, **SIZES, activation="elu"))
     modules = (rssm.after_input, rssm.after_prior, rssm.after_posterior)
     for module in modules:
         assert_close(module(torch.tensor([-1.0])), torch.tensor([-0.6321206]))

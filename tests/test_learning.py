@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from planet_torch.chunk import Chunk
+from planet_torch.dynamics import Sizes
 from planet_torch.networks import MLP
 from planet_torch.objectives import Divergence, Observation, Reward, objective
 from planet_torch.optimiser import Adam
@@ -25,8 +26,8 @@ def pushed_point(batch, length, generator):
 def learned(kind, divergence, updates=250):
     """A small model of the pushed point."""
     torch.manual_seed(0)
-    sizes = {"stochastic_size": 4, "belief_size": 16, "units": 16}
-    dynamics = kind(1, 1, **sizes, activation="elu")
+    small = {"stochastic_size": 4, "belief_size": 16, "units": 16}
+    dynamics = kind(Sizes(1, 1, **small, activation="elu"))
     heads = [MLP(dynamics.feature_size, 1, layers=1, units=16) for _ in range(2)]
     model = WorldModel(nn.Identity(), dynamics, *heads)
     terms = [Observation(10.0), Reward(10.0), divergence]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from planet_torch.chunk import Chunk
-from planet_torch.dynamics import Dynamics, State
+from planet_torch.dynamics import Dynamics, Sizes, State
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder
 from planet_torch.recurrent import RSSM
 from planet_torch.world_model import WorldModel
@@ -56,9 +56,8 @@ def small_model(dynamics=RSSM, bits=5):
     """A world model of 16 x 16 pictures and two actions."""
     torch.manual_seed(0)
     encoder = ConvEncoder((3, 16, 16), width=2)
-    latent = dynamics(
-        2, encoder.embedding_size, stochastic_size=3, belief_size=4, units=5
-    )
+    embedding = encoder.embedding_size
+    latent = dynamics(Sizes(2, embedding, stochastic_size=3, belief_size=4, units=5))
     decoder = ConvDecoder(latent.feature_size, (3, 16, 16), width=2)
     reward = MLP(latent.feature_size, 1, layers=1, units=5)
     return WorldModel(encoder, latent, decoder, reward, image_bits=bits)

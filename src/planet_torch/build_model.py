@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig, TrainConfig
 from planet_torch.drnn import DRNN
+from planet_torch.dynamics import Sizes
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
 from planet_torch.objectives import (
     Divergence,
@@ -60,16 +61,17 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
     """
     _check_acting(config)
     model = config.model
-    style = _style(model)
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
-        spaces.action_size,
-        embedding_size,
-        stochastic_size=model.stochastic_size,
-        belief_size=model.belief_size,
-        units=model.units,
-        min_stddev=model.min_stddev,
-        **style,
+        Sizes(
+            spaces.action_size,
+            embedding_size,
+            stochastic_size=model.stochastic_size,
+            belief_size=model.belief_size,
+            units=model.units,
+            min_stddev=model.min_stddev,
+            **_style(model),
+        )
     )
     features = dynamics.feature_size
     decoder = _decoder(model, features, spaces.observation)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from planet_torch.dynamics import Dynamics, GaussianHead, State
-from planet_torch.networks import Activation, GRUCell, Linear, Norm, after_linear
+from planet_torch.dynamics import Dynamics, GaussianHead, Sizes, State
+from planet_torch.networks import GRUCell, Linear, after_linear
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,18 @@ class DRNN(Dynamics):
     layer has ReLU, whatever the activation of the other networks.
     """
 
-    def __init__(
-        self,
-        action_size: int,
-        embedding_size: int,
-        *,
-        stochastic_size: int = 30,
-        belief_size: int = 200,
-        units: int = 200,
-        min_stddev: float = 0.1,
-        activation: Activation = "relu",
-        norm: Norm = "none",
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.stochastic_size, self.belief_size = stochastic_size, belief_size
-        self.embedding_size = embedding_size
-        self.widths = [action_size, stochastic_size, belief_size, belief_size]
-        inputs = embedding_size + action_size + stochastic_size
-        self.encoder = GRUCell(inputs, belief_size, norm)
-        self.hidden = Linear(2 * belief_size + stochastic_size, units)
-        self.after_hidden = after_linear(units, "relu", norm)
-        self.head = GaussianHead(units, stochastic_size, min_stddev)
-        self.decoder = GRUCell(stochastic_size, belief_size, norm)
+        S, D = sizes.stochastic_size, sizes.belief_size
+        self.stochastic_size, self.belief_size = S, D
+        self.embedding_size = sizes.embedding_size
+        self.widths = [sizes.action_size, S, D, D]
+        inputs = sizes.embedding_size + sizes.action_size + S
+        self.encoder = GRUCell(inputs, D, sizes.norm)
+        self.hidden = Linear(2 * D + S, sizes.units)
+        self.after_hidden = after_linear(sizes.units, "relu", sizes.norm)
+        self.head = GaussianHead(sizes.units, S, sizes.min_stddev)
+        self.decoder = GRUCell(S, D, sizes.norm)
 
     @property
     def feature_size(self) -> int:  # noqa: D102

@@ -23,7 +23,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from planet_torch.networks import Linear
+from planet_torch.networks import Activation, Linear, Norm
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a dynamics is, and how its hidden layers look.
+
+    Attributes:
+        action_size: A.
+        embedding_size: E, of what the encoder makes of one observation.
+        stochastic_size: S.
+        belief_size: D.
+        units: of each hidden layer.
+        min_stddev: what is added to every standard deviation.
+        activation: of the hidden layers.
+        norm: between a hidden layer and its activation, and in a GRU.
+    """
+
+    action_size: int
+    embedding_size: int
+    stochastic_size: int = 30
+    belief_size: int = 200
+    units: int = 200
+    min_stddev: float = 0.1
+    activation: Activation = "relu"
+    norm: Norm = "none"
 
 
 @dataclass(frozen=True)

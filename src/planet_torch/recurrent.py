@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import Tensor
 
-from planet_torch.dynamics import Dynamics, GaussianHead, PointHead, State
-from planet_torch.networks import (
-    Activation,
-    GRUCell,
-    Linear,
-    Norm,
-    SplitLinear,
-    after_linear,
-)
+from planet_torch.dynamics import Dynamics, GaussianHead, PointHead, Sizes, State
+from planet_torch.networks import GRUCell, Linear, SplitLinear, after_linear
 
 
 class Recurrent(Dynamics):
@@ -25,29 +20,20 @@ class Recurrent(Dynamics):
 
     head: type[GaussianHead | PointHead] = GaussianHead
 
-    def __init__(
-        self,
-        action_size: int,
-        embedding_size: int,
-        *,
-        stochastic_size: int = 30,
-        belief_size: int = 200,
-        units: int = 200,
-        min_stddev: float = 0.1,
-        activation: Activation = "relu",
-        norm: Norm = "none",
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.stochastic_size, self.belief_size = stochastic_size, belief_size
-        self.input = SplitLinear((stochastic_size, action_size), units)
-        self.after_input = after_linear(units, activation, norm)
-        self.cell = GRUCell(units, belief_size, norm)
-        self.prior_hidden = Linear(belief_size, units)
-        self.after_prior = after_linear(units, activation, norm)
-        self.prior_head = self.head(units, stochastic_size, min_stddev)
-        self.posterior_hidden = SplitLinear((belief_size, embedding_size), units)
-        self.after_posterior = after_linear(units, activation, norm)
-        self.posterior_head = self.head(units, stochastic_size, min_stddev)
+        S, D, units = sizes.stochastic_size, sizes.belief_size, sizes.units
+        after = functools.partial(after_linear, units, sizes.activation, sizes.norm)
+        self.stochastic_size, self.belief_size = S, D
+        self.input = SplitLinear((S, sizes.action_size), units)
+        self.after_input = after()
+        self.cell = GRUCell(units, D, sizes.norm)
+        self.prior_hidden = Linear(D, units)
+        self.after_prior = after()
+        self.prior_head = self.head(units, S, sizes.min_stddev)
+        self.posterior_hidden = SplitLinear((D, sizes.embedding_size), units)
+        self.after_posterior = after()
+        self.posterior_head = self.head(units, S, sizes.min_stddev)
 
     def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
         return self.input.part(1, action)

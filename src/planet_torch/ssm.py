@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from planet_torch.dynamics import Dynamics, GaussianHead, State
-from planet_torch.networks import Activation, Norm, SplitLinear, after_linear
+from planet_torch.dynamics import Dynamics, GaussianHead, Sizes, State
+from planet_torch.networks import SplitLinear, after_linear
 
 
 class SSM(Dynamics):
@@ -16,28 +16,16 @@ class SSM(Dynamics):
     belief has width 0, whatever ``belief_size``: all memory is in the sample.
     """
 
-    def __init__(
-        self,
-        action_size: int,
-        embedding_size: int,
-        *,
-        stochastic_size: int = 30,
-        belief_size: int = 0,
-        units: int = 200,
-        min_stddev: float = 0.1,
-        activation: Activation = "relu",
-        norm: Norm = "none",
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.stochastic_size, self.belief_size = stochastic_size, 0
-        self.input = SplitLinear((stochastic_size, action_size), units)
-        self.after_input = after_linear(units, activation, norm)
-        self.prior_head = GaussianHead(units, stochastic_size, min_stddev)
-        self.posterior_hidden = SplitLinear(
-            (2 * stochastic_size, embedding_size), units
-        )
-        self.after_posterior = after_linear(units, activation, norm)
-        self.posterior_head = GaussianHead(units, stochastic_size, min_stddev)
+        S, units = sizes.stochastic_size, sizes.units
+        self.stochastic_size, self.belief_size = S, 0
+        self.input = SplitLinear((S, sizes.action_size), units)
+        self.after_input = after_linear(units, sizes.activation, sizes.norm)
+        self.prior_head = GaussianHead(units, S, sizes.min_stddev)
+        self.posterior_hidden = SplitLinear((2 * S, sizes.embedding_size), units)
+        self.after_posterior = after_linear(units, sizes.activation, sizes.norm)
+        self.posterior_head = GaussianHead(units, S, sizes.min_stddev)
 
     def project_action(self, action: Tensor) -> Tensor:  # noqa: D102
         return self.input.part(1, action)
