@@ -139,6 +139,17 @@ def test_the_stopwatch_counts_parts():
     assert watch.read() == {}
 
 
+def test_the_stopwatch_does_not_break_what_is_compiled():
+    watch, head = jobs.Stopwatch("cpu"), torch.nn.Linear(2, 1)
+    watch.watch(head, "forward", "head")
+    compiled = torch.compile(lambda x: head(2 * x), fullgraph=True, backend="eager")
+    x = torch.ones(1, 2)
+    assert_close(compiled(x), head(2 * x))
+    watch.read()
+    compiled(x)
+    assert watch.read() == {}
+
+
 def test_updates_that_are_timed_are_those_of_the_trainer(tmp_path):
     """They move the weights, and their parts are there."""
     watch = jobs.Stopwatch("cpu")
