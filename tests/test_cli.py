@@ -114,6 +114,19 @@ def test_the_published_score_is_drawn_where_there_is_one(run, monkeypatch, capsy
     assert "821 in toys:integrator, after 1,000 episodes, by Hafner et al." in said
 
 
+@pytest.mark.parametrize(("words", "done"), [([], "on"), (["--compile", "off"], "off")])
+def test_an_agent_is_compiled_as_in_its_run_or_as_asked(
+    words, done, run, tmp_path, monkeypatch
+):
+    copy = Run.open(shutil.copytree(run, tmp_path / "copy"), compiled="on")
+    config.save(copy.config, copy.directory / "config.json")
+    asked = []
+    spy = lambda _, how: asked.append(how)
+    monkeypatch.setattr("planet_torch.run.compile_parts", spy)
+    assert main(["evaluate", str(copy.directory), "--episodes", "1", *words]) == 0
+    assert asked == [done]
+
+
 def test_evaluation_repeats_itself_as_json(run, capsys):
     words = ["evaluate", str(run), "--episodes", "3", "--seed", "5", "--json"]
     scores = []

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,12 +79,18 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str], device: str | None = None) -> Run:
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        device: str | None = None,
+        compiled: Literal["auto", "on", "off"] | None = None,
+    ) -> Run:
         """The run in a directory.
 
         Args:
             directory: of the run.
             device: where to compute, if not where it was trained.
+            compiled: whether to compile, if not as it was trained.
 
         Raises:
             FileNotFoundError: if there is none.
@@ -94,9 +100,11 @@ class Run:
         if not path.exists():
             raise FileNotFoundError(f"{directory} holds no run: there is no {path}")
         config_ = config.load(path)
-        if device is not None:
-            config_ = replace(config_, train=replace(config_.train, device=device))
-        return cls(Path(directory), config_)
+        train = config_.train
+        train = replace(
+            train, device=device or train.device, compile=compiled or train.compile
+        )
+        return cls(Path(directory), replace(config_, train=train))
 
     @property
     def metrics(self) -> Path:

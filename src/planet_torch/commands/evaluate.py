@@ -12,6 +12,7 @@ from tyro.conf import Positional
 
 from planet_torch import config
 from planet_torch.commands.types import (
+    Compile,
     Device,
     Directory,
     OptionalDirectory,
@@ -45,6 +46,8 @@ class Evaluate(Options):
     """Print JSON."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
+    compile: Compile = None
+    """Whether to compile the model's parts, if not as the run does."""
     planner: Planner = field(kw_only=True)
     """What is not given is as the run has it."""
 
@@ -64,7 +67,7 @@ class Evaluate(Options):
         from planet_torch.run import Run
         from planet_torch.video import save_episode
 
-        run = Run.open(self.directory, self.device)
+        run = Run.open(self.directory, self.device, self.compile)
         run = replace(run, config=replace(run.config, planner=self.planner))
         tasks = [run.chosen(self.task)] if self.task else run.config.tasks
         out = self.out or run.videos

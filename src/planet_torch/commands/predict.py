@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from planet_torch.commands.types import Device, Directory, Task
+from planet_torch.commands.types import Compile, Device, Directory, Task
 from planet_torch.ranges import Count, Options, Seed
 
 
@@ -35,6 +35,8 @@ class Predict(Options):
     videos/NAME/prediction for an exported agent."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
+    compile: Compile = None
+    """Whether to compile the model's parts, if not as the run does."""
 
     def __call__(self) -> int:
         """Predict."""
@@ -43,7 +45,7 @@ class Predict(Options):
         from planet_torch.report import print_errors, progress_of
         from planet_torch.run import Run
 
-        run = Run.open(self.directory, self.device)
+        run = Run.open(self.directory, self.device, self.compile)
         with progress_of("predict") as on_decision:
             seen = run.predict(
                 self.context, self.length, self.seed, on_decision, self.task
