@@ -1,0 +1,87 @@
+"""How well the model of a run foresees rewards, in episodes of its replay.
+
+    python benchmarks/foreseen_rewards.py RUN [EPISODES]
+
+By the age of the episodes: those that it has learned from longest, and the newest, of
+which it has learned little or nothing. A number is the share of the rewards' variance
+that is explained (R squared), after so many decisions of which only the actions are
+known; at 0 the frame itself is seen. The states that are foreseen are means. The first
+frames of an episode, in which its state is not yet known, are left out.
+"""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from planet_torch.chunk import Chunk, Episode
+from planet_torch.replay import Replay
+from planet_torch.run import Run
+from planet_torch.world_model import WorldModel
+
+DISTANCES = (0, 1, 2, 4, 8, 12)
+CONTEXT = 5  # frames
+SPANS = 4  # of the replay, by age
+
+
+def explained(model: WorldModel, episodes: Sequence[Episode]) -> list[float]:
+    """The share of the variance that is explained, by distance.
+
+    NaN if the episodes are too short for it.
+    """
+    length = min(map(len, episodes))
+    rows = [(e.observation, e.action, e.reward) for e in episodes]
+    parts = [np.stack([p[:length] for p in part]) for part in zip(*rows, strict=True)]
+    chunk = Chunk(*map(torch.from_numpy, parts))
+    generator = torch.Generator().manual_seed(0)
+    observation = model.prepare(chunk.observation, generator)
+    states, _ = model.observe(observation, chunk.action, generator)
+    variance = chunk.reward[:, CONTEXT:].var()
+
+    def share(distance: int) -> float:
+        starts = range(CONTEXT, length - distance)
+        if not starts:
+            return math.nan
+        state = states.map(lambda part: part[:, starts].flatten(0, 1))
+        if distance:
+            after = [[t + 1 + d for d in range(distance)] for t in starts]
+            actions = chunk.action[:, after].flatten(0, 1)
+            state = model.dynamics.imagine(state, actions, None)[:, -1]
+        foreseen = model.reward(state.features).squeeze(-1)
+        error = foreseen - chunk.reward[:, CONTEXT + distance :].flatten()
+        return float(1 - error.square().mean() / variance)
+
+    return [share(distance) for distance in DISTANCES]
+
+
+def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
+    """Episodes from each span of the replay but for the newest, and the newest."""
+    ends = np.linspace(0, len(replay) - count, SPANS + 1).astype(int)
+    for first, end in pairwise(ends):
+        places = sorted(set(np.linspace(first, end - 1, count).astype(int).tolist()))
+        yield f"{first + 1} to {end}", [replay.read(place) for place in places]
+    yield f"the newest {count}", [replay.read(place) for place in range(-count, 0)]
+
+
+@torch.no_grad()
+def main() -> None:
+    """A row for each group."""
+    run = Run.open(sys.argv[1], compiled="off")
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    model, replay = run.agent().world_model, Replay(run.episodes)
+    if len(replay) < SPANS + count:
+        sys.exit(f"{len(replay)} episodes are too few: {SPANS + count} are needed")
+    print(f"| episodes | mean reward | {' | '.join(map(str, DISTANCES))} |")
+    print("| --- " * (len(DISTANCES) + 2) + "|")
+    for name, episodes in groups(replay, count):
+        reward = np.mean([e.reward[1:].mean() for e in episodes])
+        shares = explained(model, episodes)
+        cells = " | ".join("-" if math.isnan(s) else f"{s:.2f}" for s in shares)
+        print(f"| {name} | {reward:.2f} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
