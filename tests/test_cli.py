@@ -380,6 +380,7 @@ def test_what_cannot_be_done_is_answered_in_one_line(words, answer, capsys, tmp_
         (["predict", "--task", "x"], "no task 'x'; choose from toys:integrator"),
         (["evaluate", "--task", "x"], "no task 'x'; choose from toys:integrator"),
         (["evaluate", "--device", "abacus"], "(='abacus') cannot be used"),
+        (["evaluate", "--device", ""], "(='') cannot be used"),
         (["evaluate", "--planner.beta", "1"], "planner.beta (=1.0) has no effect on"),
         (["evaluate", "--planner.elites", "99"], "elites (=99)"),
         (["evaluate", "--planner.method", "cme"], "invalid choice 'cme'"),

@@ -100,10 +100,9 @@ class Run:
         if not path.exists():
             raise FileNotFoundError(f"{directory} holds no run: there is no {path}")
         config_ = config.load(path)
-        train = config_.train
-        train = replace(
-            train, device=device or train.device, compile=compiled or train.compile
-        )
+        given = {"device": device, "compile": compiled}
+        given = {name: value for name, value in given.items() if value is not None}
+        train = replace(config_.train, **given)  # type: ignore[arg-type]
         return cls(Path(directory), replace(config_, train=train))
 
     @property
