@@ -33,9 +33,7 @@ def explained(model: WorldModel, episodes: Sequence[Episode]) -> list[float]:
     NaN if the episodes are too short for it.
     """
     length = min(map(len, episodes))
-    rows = [(e.observation, e.action, e.reward) for e in episodes]
-    parts = [np.stack([p[:length] for p in part]) for part in zip(*rows, strict=True)]
-    chunk = Chunk(*map(torch.from_numpy, parts))
+    chunk = Chunk.of(episodes, length)
     generator = torch.Generator().manual_seed(0)
     observation = model.prepare(chunk.observation, generator)
     states, _ = model.observe(observation, chunk.action, generator)
@@ -50,8 +48,8 @@ def explained(model: WorldModel, episodes: Sequence[Episode]) -> list[float]:
             after = [[t + 1 + d for d in range(distance)] for t in starts]
             actions = chunk.action[:, after].flatten(0, 1)
             state = model.dynamics.imagine(state, actions, None)[:, -1]
-        foreseen = model.reward(state.features).squeeze(-1)
-        error = foreseen - chunk.reward[:, CONTEXT + distance :].flatten()
+        real = chunk.reward[:, CONTEXT + distance :].flatten()
+        error = model.rewards_of(state.features) - real
         return float(1 - error.square().mean() / variance)
 
     return [share(distance) for distance in DISTANCES]
@@ -69,7 +67,7 @@ def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
 @torch.no_grad()
 def main() -> None:
     """A row for each group."""
-    run = Run.open(sys.argv[1], compiled="off")
+    run = Run.open(sys.argv[1], "cpu", "off")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     model, replay = run.agent().world_model, Replay(run.episodes)
     if len(replay) < SPANS + count:

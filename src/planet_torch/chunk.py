@@ -7,6 +7,7 @@ is the reset: its action and reward are zero. An episode of T decisions has T + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,15 @@ class Chunk:
     observation: Shaped[Tensor, "B L *shape"]
     action: Float[Tensor, "B L A"]
     reward: Float[Tensor, "B L"]
+
+    @classmethod
+    def of(cls, episodes: Sequence[Episode], length: int) -> Chunk:
+        """The first L rows of B episodes, none of which is shorter."""
+        rows = [(e.observation, e.action, e.reward) for e in episodes]
+        parts = [
+            np.stack([p[:length] for p in part]) for part in zip(*rows, strict=True)
+        ]
+        return cls(*map(torch.from_numpy, parts))
 
     def to(self, device: torch.device | str) -> Chunk:
         """The same chunks on another device."""

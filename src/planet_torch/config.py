@@ -27,6 +27,7 @@ from planet_torch.ranges import (
 
 LIMIT = 2**20  # bytes of a file of options
 Method = Literal["cem", "random-shooting", "mppi", "icem"]
+Compile = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class TrainConfig(Options):
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """bf16 rounds the inputs of the products in encoder, decoder and plans, which is
     faster where the hardware has it; auto is bf16 there, and fp32 elsewhere."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     """Compile the time loops and networks, which takes minutes once; auto is on with
     a GPU. Without a working compiler the run goes on without."""
     device: str = "cpu"

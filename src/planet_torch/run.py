@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from planet_torch.agent import PlanetAgent
 from planet_torch.attempts import run_these
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.compilation import compile_parts
-from planet_torch.config import Config
+from planet_torch.config import Compile, Config
 from planet_torch.files import set_aside, write_atomically
 from planet_torch.lock import locked
 from planet_torch.prediction import Prediction, predict
@@ -83,7 +83,7 @@ class Run:
         cls,
         directory: str | os.PathLike[str],
         device: str | None = None,
-        compiled: Literal["auto", "on", "off"] | None = None,
+        compiled: Compile | None = None,
     ) -> Run:
         """The run in a directory.
 
@@ -293,9 +293,7 @@ class Run:
                 f"context (={context}) and length (={length}) are more than the "
                 f"{len(episode)} frames of the episode{hint}"
             )
-        rows = [episode.observation, episode.action, episode.reward]
-        parts = [torch.from_numpy(part[None, : context + length]) for part in rows]
-        chunk = Chunk(*parts).to(self.config.train.device)
+        chunk = Chunk.of([episode], context + length).to(self.config.train.device)
         return predict(agent.world_model, chunk, context, agent.generator)
 
 

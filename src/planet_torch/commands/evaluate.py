@@ -12,9 +12,9 @@ from tyro.conf import Positional
 
 from planet_torch import config
 from planet_torch.commands.types import (
-    Compile,
     Device,
     Directory,
+    OptionalCompile,
     OptionalDirectory,
     Planner,
     Task,
@@ -46,7 +46,7 @@ class Evaluate(Options):
     """Print JSON."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
-    compile: Compile = None
+    compile: OptionalCompile = None
     """Whether to compile the model's parts, if not as the run does."""
     planner: Planner = field(kw_only=True)
     """What is not given is as the run has it."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from planet_torch.commands.types import Compile, Device, Directory, Task
+from planet_torch.commands.types import Device, Directory, OptionalCompile, Task
 from planet_torch.ranges import Count, Options, Seed
 
 
@@ -35,7 +35,7 @@ class Predict(Options):
     videos/NAME/prediction for an exported agent."""
     device: Device = None
     """Where to compute, if not where it was trained: cpu, cuda, mps."""
-    compile: Compile = None
+    compile: OptionalCompile = None
     """Whether to compile the model's parts, if not as the run does."""
 
     def __call__(self) -> int:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, get_args, runtime_checkable
+from typing import Annotated, Protocol, get_args, runtime_checkable
 
 from tyro.conf import FlagConversionOff, arg
 
-from planet_torch.config import Method, PlannerConfig
+from planet_torch.config import Compile, Method, PlannerConfig
 
 Directory = Annotated[Path, arg(metavar="DIR")]
 OptionalDirectory = Annotated[Path | None, arg(metavar="DIR")]
 Task = Annotated[str | None, arg(metavar="TASK")]
 Device = Annotated[str | None, arg(metavar="DEVICE")]
-Compile = Literal["auto", "on", "off"] | None
+OptionalCompile = Compile | None
 Planner = FlagConversionOff[PlannerConfig]
 
 

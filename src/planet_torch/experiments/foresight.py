@@ -11,9 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.experiments.summary import final
@@ -79,7 +76,5 @@ def foreseen(run: Run, episodes: Sequence[Episode]) -> Prediction:
     """What the model of a run makes of the beginnings of episodes."""
     agent = run.agent()
     length = min(CONTEXT + LENGTH, *map(len, episodes))
-    rows = [(e.observation, e.action, e.reward) for e in episodes]
-    parts = [np.stack([p[:length] for p in part]) for part in zip(*rows, strict=True)]
-    chunk = Chunk(*map(torch.from_numpy, parts)).to(run.config.train.device)
+    chunk = Chunk.of(episodes, length).to(run.config.train.device)
     return predict(agent.world_model, chunk, CONTEXT, agent.generator)
