@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -153,8 +153,18 @@ def config_of(words: str, task: str, threads: int) -> Config:
     preset, *changes = words.split() or [""]
     if preset not in PRESETS:
         raise ValueError(unknown(preset, PRESETS, "preset"))
-    values = dataclasses.asdict(PRESETS[preset])
-    for change in (f"task={task}", f"train.threads={threads}", *changes):
+    whole = (f"task={task}", f"train.threads={threads}", *changes)
+    return changed(PRESETS[preset], whole)
+
+
+def changed(before: Config, changes: Iterable[str]) -> Config:
+    """A config with changes such as ``planner.horizon=12``.
+
+    Raises:
+        ValueError: for an unknown option, or a bad value.
+    """
+    values = dataclasses.asdict(before)
+    for change in changes:
         name, _, value = change.partition("=")
         if name not in option_names(Config):
             raise ValueError(unknown(name, option_names(Config)))

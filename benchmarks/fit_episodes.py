@@ -1,0 +1,87 @@
+"""Fit new models to the episodes of a run, and see how they foresee later rewards.
+
+    python benchmarks/fit_episodes.py RUN UPDATES HELD [OPTION=VALUE ...]
+
+The newest HELD episodes are kept from the model, which learns from all before them.
+After each quarter of the updates there are two rows: of the newest HELD episodes that
+it learns from, and of those that it never sees. The columns are as in
+`foreseen_rewards.py`. OPTION=VALUE is what differs from the run. So objectives are
+compared within minutes, in the same episodes, before one is given the hours of a run.
+
+The episodes are somebody else's, so it tells nothing of those that an agent with this
+model would have collected.
+"""
+
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from foreseen_rewards import DISTANCES, explained
+
+from planet_torch import build_model
+from planet_torch.benchmark.contest import changed
+from planet_torch.chunk import Episode
+from planet_torch.config import Config
+from planet_torch.metrics import Reporter
+from planet_torch.replay import Replay
+from planet_torch.run import Run
+from planet_torch.trainer import Trainer
+
+ROWS = 4
+
+
+def fit(config: Config, known: Replay, held: int, updates: int) -> None:
+    """A row for the episodes learned from and one for the others, now and then."""
+    episodes = [known.read(place) for place in range(len(known))]
+    groups = {
+        "learned from": episodes[-2 * held : -held],
+        "never seen": episodes[-held:],
+    }
+    with TemporaryDirectory(prefix="planet-fit-") as place:
+        run = Run.create(Path(place) / "run", config)
+        with Reporter(run.metrics) as reporter:
+            trainer = Trainer(run, reporter)
+            with closing(trainer):
+                for episode in episodes[:-held]:
+                    trainer.replay.add(episode)
+                start = time.perf_counter()
+                for number in range(1, updates + 1):
+                    trainer.update()
+                    if number % max(updates // ROWS, 1) == 0:
+                        minutes = (time.perf_counter() - start) / 60
+                        show(trainer, groups, f"{number:,} | {minutes:.0f}")
+
+
+@torch.no_grad()
+def show(trainer: Trainer, groups: dict[str, list[Episode]], when: str) -> None:
+    """A row for each group, of the averaged weights."""
+    # Its parts are not compiled: whole episodes would be compiled anew, for minutes.
+    model = build_model.world_model(trainer.config, trainer.spaces)
+    model.load_state_dict(trainer.average.state_dict())
+    for name, episodes in groups.items():
+        shares = " | ".join(f"{share:.2f}" for share in explained(model, episodes))
+        print(f"| {when} | {name} | {shares} |", flush=True)
+
+
+def main() -> None:
+    """The rows, under their heads."""
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    _, directory, updates, held, *changes = sys.argv
+    run = Run.open(directory, "cpu", "off")
+    config = changed(run.config, changes)
+    known = Replay(run.episodes)
+    if len(known) < 2 * int(held):
+        sys.exit(f"{len(known)} episodes are too few to keep {held} and show as many")
+    print(f"| updates | minutes | episodes | {' | '.join(map(str, DISTANCES))} |")
+    print("| --- " * (len(DISTANCES) + 3) + "|")
+    alone = replace(config.train, parallel=False)  # nothing is collected
+    fit(replace(config, train=alone), known, int(held), int(updates))
+
+
+if __name__ == "__main__":
+    main()

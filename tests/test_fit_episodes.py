@@ -1,0 +1,67 @@
+"""What `benchmarks/fit_episodes.py` learns from, and what it never sees."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from planet_torch.replay import Replay
+from small import small, trained
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("fit") / "run", small(episodes=7))
+
+
+@pytest.fixture
+def rows(run, monkeypatch, capsys):
+    """The rows that it prints, without the minutes."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    path = BENCHMARKS / "fit_episodes.py"
+    spec = importlib.util.spec_from_file_location("fit_episodes", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["fit_episodes.py", str(run.directory), *words])
+        script.main()
+        head, _, *rows = capsys.readouterr().out.splitlines()
+        assert head.startswith("| updates | minutes | episodes | 0 | 1 | 2 | 4 | 8 |")
+        cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+        return [(cell[0], cell[2], *cell[3:]) for cell in cells]
+
+    return call
+
+
+def test_each_quarter_shows_both_groups_and_an_option_changes_what_is_learned(rows):
+    seen = rows("8", "2")
+    names = ["learned from", "never seen"] * 4
+    assert [row[:2] for row in seen] == [
+        (str(2 * (i // 2 + 1)), name) for i, name in enumerate(names)
+    ]
+    assert seen == rows("8", "2")
+    assert seen != rows("8", "2", "objective.reward_weight=1000")
+
+
+def test_what_is_held_has_no_share_in_what_is_learned(rows, run):
+    before = rows("4", "2")
+    replay = Replay(run.episodes)
+    oldest = [replay.read(place) for place in (0, 1)]
+    replay.truncate(5)
+    for episode in oldest:
+        replay.add(episode)
+    after = rows("4", "2")
+    assert [row for row in before if row[1] == "learned from"] == [
+        row for row in after if row[1] == "learned from"
+    ]
+    assert before != after
+
+
+def test_too_few_episodes_and_an_unknown_option_are_said(rows):
+    with pytest.raises(SystemExit, match="7 episodes are too few to keep 4"):
+        rows("4", "4")
+    with pytest.raises(ValueError, match="reward_wait"):
+        rows("4", "2", "objective.reward_wait=1")
