@@ -75,8 +75,8 @@ def main() -> None:
     run = Run.open(directory, "cpu", "off")
     config = changed(run.config, changes)
     known = Replay(run.episodes)
-    if len(known) < 2 * int(held):
-        sys.exit(f"{len(known)} episodes are too few to keep {held} and show as many")
+    if not 1 <= int(held) <= len(known) / 2:
+        sys.exit(f"HELD (={held}) must be from 1 to half of the {len(known)} episodes")
     print(f"| updates | minutes | episodes | {' | '.join(map(str, DISTANCES))} |")
     print("| --- " * (len(DISTANCES) + 3) + "|")
     alone = replace(config.train, parallel=False)  # nothing is collected

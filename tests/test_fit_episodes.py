@@ -60,8 +60,12 @@ def test_what_is_held_has_no_share_in_what_is_learned(rows, run):
     assert before != after
 
 
-def test_too_few_episodes_and_an_unknown_option_are_said(rows):
-    with pytest.raises(SystemExit, match="7 episodes are too few to keep 4"):
-        rows("4", "4")
+@pytest.mark.parametrize("held", ["0", "4"])
+def test_it_keeps_one_episode_or_half_of_them_at_most(rows, held):
+    with pytest.raises(SystemExit, match=f"={held}. must be from 1 to half of the 7"):
+        rows("4", held)
+
+
+def test_an_unknown_option_is_said(rows):
     with pytest.raises(ValueError, match="reward_wait"):
         rows("4", "2", "objective.reward_wait=1")
