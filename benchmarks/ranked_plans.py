@@ -11,7 +11,8 @@ simulator: all candidates of all refits. For each refit, in the mean over decisi
 - correlation: of imagined with true returns.
 - gained: what the candidates that the model likes best have more than the mean one, in
   truth, as a share of what the truly best ones have. 1 is as good as the simulator, and
-  0 as good as chance.
+  0 as good as chance. Decisions in which all candidates are worth the same are left
+  out.
 
 Rewards can be foreseen well (`foreseen_rewards.py`) without knowing what other actions
 would have changed. This asks for what a planner needs. Only for tasks of dm_control.

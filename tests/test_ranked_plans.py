@@ -42,6 +42,12 @@ def test_the_truth_is_a_perfect_model_and_its_opposite_the_worst(script, sign, w
     assert gained == pytest.approx(worth)
 
 
+def test_nothing_is_said_of_a_choice_among_equals(script):
+    *_, correlation, gained = script.judged(torch.arange(4.0), torch.full((4,), 3.0), 2)
+    assert math.isnan(correlation)
+    assert math.isnan(gained)
+
+
 def test_every_tenth_plan_is_tried_and_none_is_changed_by_it(script):
     planner = CEM(horizon=2, candidates=8, elites=2, iterations=3)
 
