@@ -36,24 +36,25 @@ ROWS = 4
 
 def fit(config: Config, known: Replay, held: int, updates: int) -> None:
     """A row for the episodes learned from and one for the others, now and then."""
-    episodes = [known.read(place) for place in range(len(known))]
+    count = len(known)
     groups = {
-        "learned from": episodes[-2 * held : -held],
-        "never seen": episodes[-held:],
+        "learned from": [known.read(i) for i in range(count - 2 * held, count - held)],
+        "never seen": [known.read(i) for i in range(count - held, count)],
     }
-    with TemporaryDirectory(prefix="planet-fit-") as place:
-        run = Run.create(Path(place) / "run", config)
-        with Reporter(run.metrics) as reporter:
-            trainer = Trainer(run, reporter)
-            with closing(trainer):
-                for episode in episodes[:-held]:
-                    trainer.replay.add(episode)
-                start = time.perf_counter()
-                for number in range(1, updates + 1):
-                    trainer.update()
-                    if number % max(updates // ROWS, 1) == 0:
-                        minutes = (time.perf_counter() - start) / 60
-                        show(trainer, groups, f"{number:,} | {minutes:.0f}")
+    with TemporaryDirectory(prefix="planet-fit-") as directory:
+        run = Run.create(Path(directory) / "run", config)
+        with (
+            Reporter(run.metrics) as reporter,
+            closing(Trainer(run, reporter)) as trainer,
+        ):
+            for place in range(count - held):
+                trainer.replay.add(known.read(place))
+            start = time.perf_counter()
+            for number in range(1, updates + 1):
+                trainer.update()
+                if number % max(updates // ROWS, 1) == 0:
+                    minutes = (time.perf_counter() - start) / 60
+                    show(trainer, groups, f"{number:,} | {minutes:.0f}")
 
 
 @torch.no_grad()

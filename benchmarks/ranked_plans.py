@@ -19,7 +19,6 @@ would have changed. This asks for what a planner needs. Only for tasks of dm_con
 """
 
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import cast
@@ -50,7 +49,14 @@ class Tried:
         self.count = 0
         self.seen: list[list[tuple[Tensor, Tensor]]] = []
 
-    def plan(self, imagine: ReturnFn, *others: object) -> Tensor:
+    def plan(
+        self,
+        imagine: ReturnFn,
+        batch: int,
+        action_dim: int,
+        generator: torch.Generator,
+        previous: Tensor | None = None,
+    ) -> Tensor:
         """The plan of the planner, which is not told the truth."""
         trying = self.count % EVERY == 0
         self.count += 1
@@ -63,7 +69,7 @@ class Tried:
                 self.seen[-1].append((imagined[0], self.truth(actions)[0]))
             return imagined
 
-        return cast("Callable[..., Tensor]", self.planner.plan)(both, *others)
+        return self.planner.plan(both, batch, action_dim, generator, previous)
 
 
 def judged(imagined: Tensor, true: Tensor, elites: int) -> list[float]:
@@ -85,8 +91,9 @@ def main() -> None:
     run = Run.open(sys.argv[1], "cpu", "off")
     run = replace(run, config=changed(run.config, sys.argv[2:]))
     config, agent = run.config, run.agent()
+    envs = build.environments(config, config.tasks[0], 1, agent.action_size)
     with (
-        closing(build.environments(config, config.tasks[0], 1)) as envs,
+        closing(envs),
         closing(Simulator(envs.envs)) as simulator,
     ):
         tried = Tried(agent.planner, simulator)

@@ -1,28 +1,18 @@
 """The pages say what is there: their references, links, commands and examples hold."""
 
-import importlib.util
 import re
 import subprocess
 from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT, script
+
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 REFRESH = "run python docs/refresh_lines.py"
-
-
-def script(path):
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 lines = script(DOCS / "refresh_lines.py")
 

@@ -1,14 +1,10 @@
 """What `benchmarks/fit_episodes.py` learns from, and what it never sees."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from planet_torch.replay import Replay
+from scripts import BENCHMARKS, script
 from small import small, trained
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +16,11 @@ def run(tmp_path_factory):
 def rows(run, monkeypatch, capsys):
     """The rows that it prints, without the minutes."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    path = BENCHMARKS / "fit_episodes.py"
-    spec = importlib.util.spec_from_file_location("fit_episodes", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    fit_episodes = script(BENCHMARKS / "fit_episodes.py")
 
     def call(*words):
         monkeypatch.setattr("sys.argv", ["fit_episodes.py", str(run.directory), *words])
-        script.main()
+        fit_episodes.main()
         head, _, *rows = capsys.readouterr().out.splitlines()
         assert head.startswith("| updates | minutes | episodes | 0 | 1 | 2 | 4 | 8 |")
         cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]

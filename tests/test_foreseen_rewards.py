@@ -1,25 +1,15 @@
 """What `benchmarks/foreseen_rewards.py` says of models that are known."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from planet_torch.chunk import Episode
 from planet_torch.replay import Replay
+from scripts import BENCHMARKS, script
 from small import small, trained
 from toy_models import counting_model
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "foreseen_rewards.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("foreseen_rewards", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+foreseen_rewards = script(BENCHMARKS / "foreseen_rewards.py")
 
 
 def counted(told):
@@ -29,24 +19,25 @@ def counted(told):
     return Episode(observation=row[:, None], action=action, reward=row)
 
 
-def test_who_knows_how_it_goes_on_explains_all(script):
-    assert script.explained(counting_model(), [counted(told=True)] * 2) == [1.0] * 6
+def test_who_knows_how_it_goes_on_explains_all():
+    seen = foreseen_rewards.explained(counting_model(), [counted(told=True)] * 2)
+    assert seen == [1.0] * 6
 
 
-def test_who_expects_no_change_is_off_by_the_square_of_the_distance(script):
+def test_who_expects_no_change_is_off_by_the_square_of_the_distance():
     """The rewards that count are 5 to 21: of two episodes, the variance is 24.7."""
     variance = np.var([*range(5, 22)] * 2, ddof=1)
     worked = [1 - d**2 / variance for d in (0, 1, 2, 4, 8, 12)]
-    seen = script.explained(counting_model(), [counted(told=False)] * 2)
+    seen = foreseen_rewards.explained(counting_model(), [counted(told=False)] * 2)
     assert seen == pytest.approx(worked, abs=1e-5)
 
 
 def test_a_run_has_a_row_for_each_age_and_dashes_where_episodes_are_short(
-    script, tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
     run = trained(tmp_path / "run", small(episodes=7))
     monkeypatch.setattr("sys.argv", ["foreseen_rewards.py", str(run.directory), "2"])
-    script.main()
+    foreseen_rewards.main()
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert head.startswith("| episodes | mean reward | 0 | 1 | 2 | 4 | 8 | 12 |")
     names = [row.split("|")[1].strip() for row in rows]
@@ -55,4 +46,4 @@ def test_a_run_has_a_row_for_each_age_and_dashes_where_episodes_are_short(
     assert len(Replay(run.episodes)) == 7
     monkeypatch.setattr("sys.argv", ["foreseen_rewards.py", str(run.directory), "4"])
     with pytest.raises(SystemExit, match="7 episodes are too few: 8 are needed"):
-        script.main()
+        foreseen_rewards.main()
