@@ -27,6 +27,7 @@ TEXTS = {  # options that are words of the user's own
     "tasks": "nowhere",
     "override": "banana",
     "train.device": "abacus",
+    "train.pretrained": "nowhere",
 }
 ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py

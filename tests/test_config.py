@@ -93,6 +93,7 @@ def test_the_preset_paper_is_the_paper():
         "train.updates": 100,
         "train.batch": 50,
         "train.chunk": 50,
+        "train.pretrained": None,
         "train.random_actions": "uniform",
         "train.parallel": False,
         "train.collection": "planned",

@@ -8,10 +8,11 @@ import pytest
 
 import planet_torch as pt
 from planet_torch import build_model, checkpoint, cli, config, export, video
+from planet_torch.checkpoint import AGENT
 from planet_torch.metrics import Counters, Reporter
 from planet_torch.presets import PRESETS
 from planet_torch.resume import resume
-from planet_torch.run import AGENT, Run
+from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 from planet_torch.training import train
 
@@ -201,7 +202,8 @@ def test_it_cannot_be_trained_on(agent, capsys):
             call()
     assert cli.main(["train", "--resume", str(agent.directory)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("or begin a run by `planet train toys:integrator`")
+    again = f"planet train toys:integrator --train.pretrained {agent.directory}"
+    assert line.endswith(f"or begin a run with it by `{again}`")
     assert contents(agent.directory) == before
 
 

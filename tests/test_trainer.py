@@ -282,6 +282,7 @@ ON_PLANNERS = {
 ON_VALUE = {"planner.value": False}
 ON_GREAT_STEPS = {"optimiser.average": 0.9}  # else the weights hardly move away from it
 NO_EFFECT = {
+    "train.pretrained",  # it has, but of another run: tests/test_pretrained.py
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import planet_torch as pt
-from planet_torch.run import AGENT, Run
+from planet_torch.checkpoint import AGENT
+from planet_torch.run import Run
 
 ZOO = Path(__file__).parents[1] / "zoo"
 AGENTS = [path.parent.name for path in sorted(ZOO.glob("*/config.json"))]

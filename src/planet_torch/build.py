@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from gymnasium.vector import SyncVectorEnv
+from torch import Tensor
 
+from planet_torch import checkpoint
 from planet_torch.agent import Agent, BangBangAgent, PlanetAgent, RandomAgent
 from planet_torch.build_model import (
     Spaces,
+    check_weights,
     objective_terms,
     world_model,
 )
@@ -57,8 +61,12 @@ def prepare_torch(config: Config, collecting: bool = False) -> None:
         ) from error
 
 
-def check(config: Config) -> None:
+def check(config: Config, begun: bool = False) -> None:
     """Raise what building the parts of a run raises, before there is a run.
+
+    Args:
+        config: of the run.
+        begun: whether there is one, which has its first weights already.
 
     Raises:
         ValueError: if an option, or two together, cannot be.
@@ -69,6 +77,8 @@ def check(config: Config) -> None:
     _check_lengths(config)
     planner(config)
     world_model(config, of)
+    if not begun:
+        pretrained(config, of)
     objective_terms(config)
     terms = config.objective
     check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
@@ -203,6 +213,27 @@ def _ignored_by(method: str) -> dict[str, Any]:
     return {name: value for name, value in defaults.items() if name not in known}
 
 
+def pretrained(config: Config, spaces: Spaces) -> Mapping[str, Tensor] | None:
+    """The weights that a run begins with; None if they are drawn.
+
+    Raises:
+        ValueError: if there are none, or those of another model.
+    """
+    if config.train.pretrained is None:
+        return None
+    option = f"train.pretrained (={config.train.pretrained!r})"
+    content = checkpoint.newest(Path(config.train.pretrained), config.train.device)
+    if content is None:
+        raise ValueError(
+            f"{option} holds no trained agent; give the directory of a run, or of an "
+            "agent that planet export wrote"
+        )
+    with checkpoint.fitting(option):
+        weights: Mapping[str, Tensor] = content["average"]
+        check_weights(config, spaces, weights)
+    return weights
+
+
 def agent(
     config: Config,
     spaces: Spaces,
@@ -230,9 +261,24 @@ def collector(
     return agent(config, spaces, model, generator, config.train.exploration)
 
 
+def beginner(
+    config: Config,
+    spaces: Spaces,
+    model: WorldModel,
+    streams: Mapping[str, torch.Generator],
+) -> tuple[str, Agent]:
+    """The agent of the seed episodes, and what they are recorded as.
+
+    It acts at random, or as the agent that the run begins with.
+    """
+    if config.train.pretrained is None:
+        return "seed", random_agent(config, spaces, streams["environment"])
+    return "collect", collector(config, spaces, model, streams["exploration"])
+
+
 def random_agent(
     config: Config, spaces: Spaces, generator: torch.Generator
 ) -> RandomAgent:
-    """The agent of the seed episodes."""
+    """The agent that acts at random."""
     kind = RANDOM_AGENTS[config.train.random_actions]
     return kind(spaces.action_size, generator)

@@ -121,6 +121,16 @@ def learned(
         ValueError: if they are those of another model. Nothing is allocated for this
             one before that is known, however large the config says that it is.
     """
+    check_weights(config, spaces, weights)
+    model = world_model(config, spaces)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def check_weights(
+    config: Config, spaces: Spaces, weights: Mapping[str, Tensor]
+) -> None:
+    """Raise ValueError if the weights are those of another world model."""
     nowhere = replace(config, train=replace(config.train, device="meta"))
     with torch.device("meta"):
         wanted = _shapes(world_model(nowhere, spaces).state_dict())
@@ -129,9 +139,6 @@ def learned(
         shape, right = given.get(name, "missing"), wanted.get(name, "none")
         if shape != right:
             raise ValueError(f"the weight {name} is {shape}, but should be {right}")
-    model = world_model(config, spaces)
-    model.load_state_dict(weights)
-    return model.eval()
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:

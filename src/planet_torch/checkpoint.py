@@ -6,6 +6,7 @@ A checkpoint is a sealed file: its tensors as they are, all else as JSON in its 
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from planet_torch.files import write_atomically
 from planet_torch.sealed import MALFORMED, check_file, header_of, seal, unseal
 
+AGENT = "agent.safetensors"  # in a directory that `planet export` wrote
 _NAME = re.compile(r"checkpoint-(\d{9,})\.(pt|safetensors)")
 
 STREAMS = {
@@ -103,6 +105,30 @@ def whole(
             damaged[path] = f"{path.name}: {error}"
         else:
             yield path, content
+
+
+def newest(directory: Path, device: str = "cpu") -> dict[str, Any] | None:
+    """The newest checkpoint of a run that can be read; None if there is none yet.
+
+    Of an exported agent, what there is of one: "average", "spaces", "counters".
+
+    Args:
+        directory: of the run, or of the agent.
+        device: of the tensors.
+
+    Raises:
+        ValueError: if there are some, but none can be read.
+    """
+    if (directory / AGENT).exists():
+        return load(directory / AGENT, device)
+    damaged: dict[Path, str] = {}
+    place = directory / "checkpoints"
+    _, content = next(whole(place, damaged, device), (None, None))
+    for error in damaged.values():
+        warnings.warn(f"{error}; the one before is used", stacklevel=2)
+    if damaged and content is None:
+        raise ValueError(f"no checkpoint in {place} can be read")
+    return content
 
 
 def check(content: Mapping[str, Any]) -> None:

@@ -193,6 +193,10 @@ class TrainConfig(Options):
     """Episodes of each task, those of the start included; the run ends there."""
     seed_episodes: Count = 5
     """Episodes of each task with random actions, at the start; part of episodes."""
+    pretrained: str | None = None
+    """The directory of an exported agent, or of a run, that this run begins with: its
+    weights, and seed episodes that it collects; None is drawn weights and random
+    actions, as in the paper."""
     random_actions: Literal["uniform", "bang-bang"] = "uniform"
     """Those of seeds and of random collection; bang-bang: at the bounds, and held."""
     updates: Count = 100

@@ -136,7 +136,7 @@ def measure(config: Config, seconds: float = 5.0) -> Costs:
 def _costs(trainer: Trainer, seconds: float) -> Costs:
     """Measure with the parts of a trainer that has done nothing yet."""
     config, spaces = trainer.config, trainer.spaces
-    agent = build.random_agent(config, spaces, trainer.streams["environment"])
+    _, agent = build.beginner(config, spaces, trainer.average, trainer.streams)
     envs = trainer.envs[task := trainer.tasks[0]]
     random, episode = _beginning(envs, agent, config.train.chunk, seconds)
     trainer.replay.add(episode)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from planet_torch import checkpoint, config
+from planet_torch.checkpoint import AGENT
 from planet_torch.files import in_bytes, nearest, write_atomically
 from planet_torch.metrics import Counters, read_metrics
 from planet_torch.presets import PRESETS
@@ -19,7 +20,7 @@ from planet_torch.provenance import provenance
 from planet_torch.published import PLANET
 from planet_torch.report import in_words
 from planet_torch.resume import differences
-from planet_torch.run import AGENT, Run
+from planet_torch.run import Run
 
 KEPT = "average", "spaces", "counters"  # of a checkpoint
 
@@ -144,10 +145,17 @@ def training_rows(run: Run, state: Mapping[str, Any]) -> dict[str, str]:
         "trained on": _where(starts[-1]) if starts else "not known",
         "minutes": f"{minutes(run, counters):.0f}, evaluations included",
         "episodes": f"{counters.episodes:,} of {whole * tasks:,}, the first "
-        f"{start * tasks:,} with random actions",
+        f"{start * tasks:,} {_beginning(train)}",
         "environment steps": f"{counters.environment_steps:,}",
         "updates": f"{counters.updates:,}",
     }
+
+
+def _beginning(train: config.TrainConfig) -> str:
+    """How the seed episodes were collected."""
+    if train.pretrained is None:
+        return "with random actions"
+    return f"collected by {train.pretrained}"
 
 
 def command_of(config_: config.Config) -> str:

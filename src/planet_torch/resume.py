@@ -27,6 +27,7 @@ FIXED = {  # options and groups that a run cannot change, and why
     "env.observation": _DATA,
     "model": "its weights were learned for it",
     "train.seed_episodes": "its updates are counted by it",
+    "train.pretrained": "its first weights and episodes came from it",
     "train.updates": "its updates are counted by it",
     "train.device": "its random streams live there",
 }
@@ -63,7 +64,7 @@ def resume(
         run = Run(directory, given)
         _check(changes, {*override, *_noted(run, given)})
         if changes:
-            build.check(given)
+            build.check(given, begun=True)
         run.note_start(overridden=changes)
         path = directory / "config.json"
         if not whole:

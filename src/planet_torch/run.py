@@ -43,7 +43,6 @@ from planet_torch.prediction import Prediction, predict
 from planet_torch.provenance import provenance
 
 SIDE_BY_SIDE = 10  # evaluation episodes run at once
-AGENT = "agent.safetensors"  # in a directory that `planet export` wrote
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class Run:
     @property
     def exported(self) -> bool:
         """Whether there is an agent alone, by ``planet export``, and no run."""
-        return (self.directory / AGENT).exists()
+        return (self.directory / checkpoint.AGENT).exists()
 
     def check_trainable(self) -> None:
         """Raise ValueError if there is no run to go on with."""
@@ -138,7 +137,8 @@ class Run:
             raise ValueError(
                 f"{self.directory} is an exported agent, without the optimiser, "
                 "episodes and random streams that training goes on from; evaluate it, "
-                f"or begin a run by `planet train {self.config.task}`"
+                f"or begin a run with it by `planet train {self.config.task} "
+                f"--train.pretrained {self.directory}`"
             )
 
     def note_start(self, **notes: object) -> None:
@@ -173,23 +173,8 @@ class Run:
         ]
 
     def latest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read; None if there is none yet.
-
-        Of an exported agent, what there is of one: "average", "spaces", "counters".
-
-        Raises:
-            ValueError: if there are some, but none can be read.
-        """
-        if self.exported:
-            return checkpoint.load(self.directory / AGENT, self.config.train.device)
-        damaged: dict[Path, str] = {}
-        found = checkpoint.whole(self.checkpoints, damaged, self.config.train.device)
-        _, content = next(found, (None, None))
-        for error in damaged.values():
-            warnings.warn(f"{error}; the one before is used", stacklevel=2)
-        if damaged and content is None:
-            raise ValueError(f"no checkpoint in {self.checkpoints} can be read")
-        return content
+        """The newest checkpoint, or an exported agent; see `checkpoint.newest`."""
+        return checkpoint.newest(self.directory, self.config.train.device)
 
     def agent(self, seed: int = 0) -> PlanetAgent:
         """The agent as the newest checkpoint has it, without exploration noise.

@@ -86,7 +86,7 @@ class Trainer:
         skip = train.on_nan == "skip"
         self.guard = Guard(run.directory / "dumps", skip, self.on_skip)
         if state is None:
-            self.replay.truncate(0)  # what a run killed before any checkpoint left
+            self.begin()
         else:
             self.restore(state)
 
@@ -120,11 +120,12 @@ class Trainer:
         return self.rounds - self.config.train.seed_episodes
 
     def collect_seed_episodes(self) -> None:
-        """Fill the replay with random actions."""
-        stream = self.streams["environment"]
-        agent = build.random_agent(self.config, self.spaces, stream)
+        """Fill the replay with random actions, or as the agent it begins with acts."""
+        kind, agent = build.beginner(
+            self.config, self.spaces, self.average, self.streams
+        )
         while self.collected < 0:
-            self.collect_round("seed", partial(play, self.envs, agent))
+            self.collect_round(kind, partial(play, self.envs, agent))
 
     def fit(self) -> None:
         """Update the model as often as one iteration does, or as is left of it."""
@@ -301,6 +302,14 @@ class Trainer:
         )
         if train.replay_frames is not None:
             self.replay.prune(checkpoint.oldest_episodes(directory))
+
+    def begin(self) -> None:
+        """Have the first weights, and no episodes."""
+        self.replay.truncate(0)  # what a run killed before any checkpoint left
+        weights = build.pretrained(self.config, self.spaces)
+        if weights is not None:
+            for model in (self.world_model, self.average):
+                model.load_state_dict(weights)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to where a checkpoint was written."""
