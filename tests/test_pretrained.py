@@ -91,7 +91,7 @@ def test_an_agent_of_another_model_is_refused(teacher, tmp_path):
     """Before there is a run."""
     config = after(teacher)
     other = dataclasses.replace(config.model, belief_size=9)
-    message = r"train\.pretrained \(='.*teacher.*'\) .*the weight .* should be 16 x 13"
+    message = r"train\.pretrained \(='.*teacher.*'\), whose .* should be 16 x 13"
     with pytest.raises(ValueError, match=message):
         Run.create(tmp_path / "run", dataclasses.replace(config, model=other))
     assert not (tmp_path / "run").exists()

@@ -228,7 +228,7 @@ def pretrained(config: Config, spaces: Spaces) -> Mapping[str, Tensor] | None:
             f"{option} holds no trained agent; give the directory of a run, or of an "
             "agent that planet export wrote"
         )
-    with checkpoint.fitting(option):
+    with checkpoint.fitting(f"{option}, whose options are in its config.json,"):
         weights: Mapping[str, Tensor] = content["average"]
         check_weights(config, spaces, weights)
     return weights
