@@ -192,7 +192,7 @@ class TrainConfig(Options):
     episodes: Count = 1000
     """Episodes of each task, those of the start included; the run ends there."""
     seed_episodes: Count = 5
-    """Episodes of each task with random actions, at the start; part of episodes."""
+    """The first episodes of each task, random unless pretrained; part of episodes."""
     pretrained: str | None = None
     """The directory of an exported agent, or of a run, that this run begins with: its
     weights, and seed episodes that it collects; None is drawn weights and random

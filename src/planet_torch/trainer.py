@@ -120,7 +120,7 @@ class Trainer:
         return self.rounds - self.config.train.seed_episodes
 
     def collect_seed_episodes(self) -> None:
-        """Fill the replay with random actions, or as the agent it begins with acts."""
+        """Fill the replay: at random, or by the agent that the run begins with."""
         kind, agent = build.beginner(
             self.config, self.spaces, self.average, self.streams
         )
