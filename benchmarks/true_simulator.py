@@ -23,7 +23,7 @@ EPISODES = 3
 FEW = "--planner.candidates 32 --planner.iterations 3"
 MORE = "--planner.candidates 128 --planner.iterations 6"
 MANY = "--planner.candidates 256 --planner.iterations 6 --planner.elites 20"
-SHORT = "--planner.candidates 200 --planner.iterations 5 --planner.sigma 3"
+WIDE = "--planner.candidates 200 --planner.iterations 5 --planner.sigma 3"
 SETTINGS = [
     "dmc/reacher-easy --planner.horizon 12",
     "dmc/cartpole-swingup --planner.horizon 20",
@@ -34,8 +34,8 @@ SETTINGS = [
     f"dmc/finger-spin --planner.horizon 12 {MANY}",
     f"dmc/finger-spin --planner.horizon 12 --planner.sigma 3 {MANY}",
     "dmc/cartpole-swingup --planner.horizon 12",
-    f"dmc/finger-spin --planner.horizon 10 {SHORT} --planner.elites 20",
-    f"dmc/finger-spin --planner.horizon 10 {SHORT} --planner.elites 10",
+    f"dmc/finger-spin --planner.horizon 10 {WIDE} --planner.elites 20",
+    f"dmc/finger-spin --planner.horizon 10 {WIDE} --planner.elites 10",
 ]
 COLUMNS = [
     *("command", "task", "score", "published", "returns", "decisions"),
