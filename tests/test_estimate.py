@@ -151,6 +151,17 @@ def test_a_measurement_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_memory_of_a_process_that_collects_is_counted(monkeypatch):
+    """5 GB when it has planned, 7 GB when it has learned, too; in turn, 7 in all."""
+    monkeypatch.setattr(Trainer, "update", lambda self: peaks.append(7 * 10**9))
+    monkeypatch.setattr(estimate, "peak_memory", lambda: peaks[-1])
+    for parallel, expected in ((True, 5 + 7), (False, 7)):
+        peaks = [5 * 10**9]
+        train = dataclasses.replace(CONFIG.train, parallel=parallel)
+        config = dataclasses.replace(CONFIG, train=train)
+        assert measure(config, seconds=0.01).memory == expected * 10**9
+
+
 def test_the_command_says_hours_memory_and_disk(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["estimate", *WORDS, "--seconds", "0.01"]) == 0

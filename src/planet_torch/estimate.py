@@ -57,9 +57,10 @@ class Costs:
         decision: of a collected episode.
         evaluation: a decision of all episodes of an evaluation, side by side.
         checkpoint: to write one.
-        memory: bytes, the most that this process has had so far; a process that
-            collects is not in it.
-        gpu_memory: bytes; 0 without a GPU.
+        memory: bytes, the most that this process has had so far. To that comes, if
+            episodes are collected beside the updates, what it had when it had planned
+            and not yet learned: a process that collects does the same.
+        gpu_memory: bytes, of this process; 0 without a GPU.
     """
 
     random: float
@@ -139,11 +140,12 @@ def _costs(trainer: Trainer, seconds: float) -> Costs:
     _, agent = build.beginner(config, spaces, trainer.average, trainer.streams)
     envs = trainer.envs[task := trainer.tasks[0]]
     random, episode = _beginning(envs, agent, config.train.chunk, seconds)
-    trainer.replay.add(episode)
-    update = _timed(trainer.update, seconds)
     model, stream = trainer.world_model, trainer.streams["test"]
     planner = build.agent(config, spaces, model, stream)
     decision, _ = _beginning(envs, planner, REPEATS, seconds)
+    beside = peak_memory() if config.train.parallel else 0
+    trainer.replay.add(episode)
+    update = _timed(trainer.update, seconds)
     with closing(trainer.environments(task, config.train.evaluation_episodes)) as many:
         evaluation, _ = _beginning(many, planner, REPEATS, seconds)
     checkpoint = _timed(trainer.save, seconds)
@@ -154,7 +156,7 @@ def _costs(trainer: Trainer, seconds: float) -> Costs:
         decision,
         evaluation,
         checkpoint,
-        memory=peak_memory(),
+        memory=peak_memory() + beside,
         gpu_memory=torch.cuda.max_memory_allocated() if on_gpu else 0,
     )
 
