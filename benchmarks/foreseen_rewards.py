@@ -1,12 +1,13 @@
 """How well the model of a run foresees rewards, in episodes of its replay.
 
-    python benchmarks/foreseen_rewards.py RUN [EPISODES]
+    python benchmarks/foreseen_rewards.py RUN [EPISODES [AGENT]]
 
 By the age of the episodes: those that it has learned from longest, and the newest, of
-which it has learned little or nothing. A number is the share of the rewards' variance
-that is explained (R squared), after so many decisions of which only the actions are
-known; at 0 the frame itself is seen. The states that are foreseen are means. The first
-frames of an episode, in which its state is not yet known, are left out.
+which it has learned little or nothing. With an agent (or another run) the model is its
+own, and the episodes are the run's. A number is the share of the rewards' variance that
+is explained (R squared), after so many decisions of which only the actions are known;
+at 0 the frame itself is seen. The states that are foreseen are means. The first frames
+of an episode, in which its state is not yet known, are left out.
 """
 
 import math
@@ -67,9 +68,10 @@ def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
 @torch.no_grad()
 def main() -> None:
     """A row for each group."""
-    run = Run.open(sys.argv[1], "cpu", "off")
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
-    model, replay = run.agent().world_model, Replay(run.episodes)
+    given = dict(enumerate(sys.argv))
+    place, count = given[1], int(given.get(2, 4))
+    model = Run.open(given.get(3, place), "cpu", "off").agent().world_model
+    replay = Replay(Run.open(place).episodes)
     if len(replay) < SPANS + count:
         sys.exit(f"{len(replay)} episodes are too few: {SPANS + count} are needed")
     print(f"| episodes | mean reward | {' | '.join(map(str, DISTANCES))} |")

@@ -47,3 +47,21 @@ def test_a_run_has_a_row_for_each_age_and_dashes_where_episodes_are_short(
     monkeypatch.setattr("sys.argv", ["foreseen_rewards.py", str(run.directory), "4"])
     with pytest.raises(SystemExit, match="7 episodes are too few: 8 are needed"):
         foreseen_rewards.main()
+
+
+def test_the_model_may_be_that_of_another(tmp_path, monkeypatch, capsys):
+    """Its rows are other numbers of the same episodes."""
+    run, other = (
+        trained(tmp_path / name, small(episodes=7, seed=seed))
+        for seed, name in enumerate(("run", "other"))
+    )
+    printed = []
+    for more in ([], [str(run.directory)], [str(other.directory)]):
+        words = ["foreseen_rewards.py", str(run.directory), "2", *more]
+        monkeypatch.setattr("sys.argv", words)
+        foreseen_rewards.main()
+        printed.append(capsys.readouterr().out)
+    own, same, others = printed
+    assert own == same != others
+    names = [[row.split("|")[1:3] for row in text.splitlines()] for text in printed]
+    assert names[0] == names[2]  # and mean rewards
