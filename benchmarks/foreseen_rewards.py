@@ -68,10 +68,10 @@ def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
 @torch.no_grad()
 def main() -> None:
     """A row for each group."""
-    given = dict(enumerate(sys.argv))
-    place, count = given[1], int(given.get(2, 4))
-    model = Run.open(given.get(3, place), "cpu", "off").agent().world_model
-    replay = Replay(Run.open(place).episodes)
+    run = Run.open(sys.argv[1], "cpu", "off")
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    other = Run.open(sys.argv[3], "cpu", "off") if len(sys.argv) > 3 else run
+    model, replay = other.agent().world_model, Replay(run.episodes)
     if len(replay) < SPANS + count:
         sys.exit(f"{len(replay)} episodes are too few: {SPANS + count} are needed")
     print(f"| episodes | mean reward | {' | '.join(map(str, DISTANCES))} |")
