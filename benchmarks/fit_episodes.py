@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from foreseen_rewards import DISTANCES, explained
+from foreseen_rewards import DISTANCES, explained, replay_of
 
 from planet_torch import build_model
 from planet_torch.benchmark.contest import changed
@@ -75,7 +75,7 @@ def main() -> None:
     _, directory, updates, held, *changes = sys.argv
     run = Run.open(directory, "cpu", "off")
     config = changed(run.config, changes)
-    known = Replay(run.episodes)
+    known = replay_of(run)
     if not 1 <= int(held) <= len(known) / 2:
         sys.exit(f"HELD (={held}) must be from 1 to half of the {len(known)} episodes")
     print(f"| updates | minutes | episodes | {' | '.join(map(str, DISTANCES))} |")

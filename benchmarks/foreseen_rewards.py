@@ -65,13 +65,20 @@ def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
     yield f"the newest {count}", [replay.read(place) for place in range(-count, 0)]
 
 
+def replay_of(run: Run) -> Replay:
+    """The episodes of a run; an exported agent has none, and none are made of it."""
+    if run.exported:
+        sys.exit(f"{run.directory} is an exported agent, without episodes; name a run")
+    return Replay(run.episodes)
+
+
 @torch.no_grad()
 def main() -> None:
     """A row for each group."""
     run = Run.open(sys.argv[1], "cpu", "off")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     other = Run.open(sys.argv[3], "cpu", "off") if len(sys.argv) > 3 else run
-    model, replay = other.agent().world_model, Replay(run.episodes)
+    model, replay = other.agent().world_model, replay_of(run)
     if len(replay) < SPANS + count:
         sys.exit(f"{len(replay)} episodes are too few: {SPANS + count} are needed")
     print(f"| episodes | mean reward | {' | '.join(map(str, DISTANCES))} |")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from planet_torch.chunk import Episode
+from planet_torch.export import export
 from planet_torch.replay import Replay
 from scripts import BENCHMARKS, script
 from small import small, trained
@@ -65,3 +66,13 @@ def test_the_model_may_be_that_of_another(tmp_path, monkeypatch, capsys):
     assert own == same != others
     names = [[row.split("|")[1:3] for row in text.splitlines()] for text in printed]
     assert names[0] == names[2]  # and mean rewards
+
+
+def test_an_exported_agent_has_no_episodes_and_stays_as_it_is(
+    tmp_path, monkeypatch, capsys
+):
+    agent = export(trained(tmp_path / "run", small()), tmp_path / "agent", episodes=1)
+    monkeypatch.setattr("sys.argv", ["foreseen_rewards.py", str(agent.directory)])
+    with pytest.raises(SystemExit, match="agent is an exported agent, without episode"):
+        foreseen_rewards.main()
+    assert not agent.episodes.exists()
