@@ -16,8 +16,9 @@ class FixedPlan(Planner):
     def __init__(self, action=0.25):
         self.action = action
 
-    def plan(self, returns_of, batch, action_dim, generator, previous=None):
+    def plan(self, returns_of, batch, action_dim, generator, previous, proposals):
         self.returns_of, self.previous = returns_of, previous
+        self.proposals = proposals
         return torch.full((batch, 3, action_dim), self.action)
 
     def search(self, trials, generator, previous):

@@ -20,10 +20,12 @@ from planet_torch.config import (
     PlannerConfig,
     TrainConfig,
 )
+from planet_torch.critic import Critic
 from planet_torch.objectives import Divergence, objective
 from planet_torch.overshooting import LatentOvershooting
 from planet_torch.planners import CEM, ICEM, MPPI, RandomShooting
 from planet_torch.presets import PRESETS
+from planet_torch.value import GreedyValue
 from toy_models import small_chunk, stream
 
 PIXELS = build_model.Spaces((64, 64, 3), 1)
@@ -94,6 +96,41 @@ def test_plans_end_in_the_value_that_is_learned_unless_told_otherwise():
         assert build_model.world_model(config, SMALL).plans_to_value is ends
     with pytest.raises(ValueError, match=r"planner\.value \(=False\) has no effect"):
         build_model.world_model(debug(planner=unused), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"objective.value_of": "greedy"}, r"value_of \(='greedy'\) has no effect"),
+        ({"planner.proposals": 3}, r"proposals \(=3\) are by a greedy value"),
+        (
+            {"planner.proposals": 3, "objective.value_discount": 0.9},
+            r"none is learned \(objective.value_of 'behaviour'\)",
+        ),
+    ],
+)
+def test_what_needs_a_greedy_value_is_refused_without(options, complaint):
+    config = debug()
+    for name, value in options.items():
+        group, option = name.split(".")
+        part = replace(getattr(config, group), **{option: value})
+        config = replace(config, **{group: part})
+    with pytest.raises(ValueError, match=complaint):
+        build_model.world_model(config, SMALL)
+
+
+def test_a_greedy_value_is_learned_of_states_as_far_ahead_as_rewards():
+    weights = ObjectiveConfig(
+        value_discount=0.9, value_of="greedy", reward_overshooting=3
+    )
+    config = debug(objective=weights)
+    assert isinstance(build_model.world_model(config, SMALL).value, Critic)
+    (term,) = [
+        term
+        for term in build_model.objective_terms(config)
+        if isinstance(term, GreedyValue)
+    ]
+    assert term.distance == 3
 
 
 def test_paper_overshooting_has_the_weights_of_the_first_release():

@@ -97,6 +97,13 @@ def test_a_run_cannot_begin_to_learn_a_value(run):
         resume(run.directory, given, ["objective.value_discount"])
 
 
+def test_a_run_cannot_begin_to_learn_another_value(run):
+    words = ["--resume", str(run.directory), "--objective.value_of", "greedy"]
+    given = parse("train", words).config
+    with pytest.raises(ValueError, match=r"'behaviour' to 'greedy' .* value head"):
+        resume(run.directory, given, ["objective.value_of"])
+
+
 def test_a_damaged_config_is_that_of_the_checkpoint(finished, capsys):
     path = finished.directory / "config.json"
     before = path.read_text()

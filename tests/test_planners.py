@@ -91,6 +91,33 @@ def test_the_global_random_stream_is_left_alone(make):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@every_planner
+def test_a_proposal_that_no_search_would_find_is_found(make):
+    """All is worth 0 but what is within 0.01 of one plan of nine numbers."""
+    needle = torch.linspace(-0.9, 0.9, 9).reshape(1, 1, 3, 3)
+
+    def returns_of(actions):
+        return 100.0 * ((actions - needle).abs().amax((-1, -2)) < 0.01)
+
+    proposals = torch.cat([torch.zeros_like(needle), needle], dim=1)
+    planner = make(**SMALL)
+    found = planner.plan(returns_of, 1, 3, seeded(), None, proposals)
+    if isinstance(planner, CEM):  # it gives the mean of the elites, which moves there
+        lost = planner.plan(returns_of, 1, 3, seeded())
+        assert (found - needle[0]).norm() < (lost - needle[0]).norm()
+    else:
+        assert_close(found, needle[0], atol=0.01, rtol=0)
+
+
+@every_planner
+def test_proposals_are_tried_in_every_iteration(make):
+    proposals = torch.full((2, 2, 3, 1), 0.125)
+    asked = Recorder(distance_to(torch.zeros(2, 1)))
+    make(**SMALL).plan(asked, 2, 1, seeded(), None, proposals)
+    for actions in asked.asked:
+        assert torch.equal(actions[:, :2], proposals)
+
+
 targets = arrays(
     np.float32,
     st.tuples(st.integers(1, 5), st.integers(1, 3)),

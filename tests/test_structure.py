@@ -25,7 +25,15 @@ LAYERS = [
         *("envs.ground", "envs.scene"),
     ],
     [
-        *("checkpoint", "config", "dynamics", "optimiser", "planners", "replay"),
+        *(
+            "checkpoint",
+            "config",
+            "critic",
+            "dynamics",
+            "optimiser",
+            "planners",
+            "replay",
+        ),
         *("plots", "progress", "sinks", "watch"),
         *("envs.gl", "envs.raycast", "envs.wrappers"),
     ],

@@ -279,7 +279,8 @@ ON_PLANNERS = {
     "planner.kept_fraction": 0.5,
     "planner.momentum": 0.5,
 }
-ON_VALUE = {"planner.value": False}
+ON_VALUE = {"planner.value": False, "objective.value_of": "greedy"}
+ON_GREEDY_VALUE = {"planner.proposals": 2}
 ON_GREAT_STEPS = {"optimiser.average": 0.9}  # else the weights hardly move away from it
 NO_EFFECT = {
     "train.pretrained",  # it has, but of another run: tests/test_pretrained.py
@@ -303,7 +304,11 @@ def test_an_option_has_an_effect(trained, tmp_path, option):
 
 
 @pytest.mark.parametrize(
-    "option", [*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE, *ON_GREAT_STEPS]
+    "option",
+    [
+        *(*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE),
+        *(*ON_GREEDY_VALUE, *ON_GREAT_STEPS),
+    ],
 )
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
@@ -317,14 +322,17 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
         )
     elif option in ON_VALUE:
         base = changed(TINY, "objective.value_discount", 0.9)
+    elif option in ON_GREEDY_VALUE:
+        base = changed(TINY, "objective.value_discount", 0.9)
+        base = changed(base, "objective.value_of", "greedy")
     elif option in ON_GREAT_STEPS:
         base = changed(TINY, "optimiser.learning_rate", 0.1)
     else:
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    on = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE, **ON_GREAT_STEPS}
-    value = on[option]
+    on = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE}
+    value = {**on, **ON_GREEDY_VALUE, **ON_GREAT_STEPS}[option]
     one = train(tmp_path / "one", base)
     other = train(tmp_path / "other", changed(base, option, value))
     assert learned(one) != learned(other)

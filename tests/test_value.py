@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from planet_torch.chunk import Chunk
+from planet_torch.critic import Critic
 from planet_torch.networks import MLP
 from planet_torch.objectives import filtered
 from planet_torch.optimiser import Adam
-from planet_torch.value import Value, lambda_return
+from planet_torch.value import GreedyValue, Value, lambda_return
 from toy_models import counting_model, gaussian, small_chunk, small_model, stream
 
 
@@ -45,12 +46,92 @@ def with_value(model, discount):
     return model
 
 
+def with_critic(model, discount, size, **hidden):
+    """A small model with a critic of actions of that size."""
+    torch.manual_seed(0)
+    model.value = Critic(
+        model.dynamics.feature_size, size, **{"layers": 1, "units": 16, **hidden}
+    )
+    model.discount = discount
+    return model
+
+
+def learned_by(model, term, length=4):
+    """The names of the weights that a term moves."""
+    chunk = filtered(model, small_chunk(length=length), stream())
+    term(model, chunk, stream())[0].backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None}
+
+
 def test_only_the_value_head_learns_from_it():
     model = with_value(small_model(), 0.9)
-    chunk = filtered(model, small_chunk(), stream())
-    Value()(model, chunk, stream())[0].backward()
-    moved = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert moved == {f"value.{name}" for name, _ in model.value.named_parameters()}
+    names = {f"value.{name}" for name, _ in model.value.named_parameters()}
+    assert learned_by(model, Value()) == names
+
+
+@pytest.mark.parametrize("distance", [0, 2])
+def test_only_the_newest_critics_learn_from_the_greedy_value(distance):
+    model = with_critic(small_model(), 0.9, size=2)
+    newest = model.value.critics.named_parameters()
+    names = {f"value.critics.{name}" for name, _ in newest}
+    assert learned_by(model, GreedyValue(distance=distance)) == names
+
+
+def seldom_paid():
+    """From place -1 every action leads to 0, and there 1 is paid, and other ones not.
+
+    Then all is over, in place 2. One time of eight the action in 0 was 1.
+    """
+    action = torch.tensor([-1.0, 0.0, 1.0])[
+        torch.randint(3, (96, 4), generator=stream())
+    ]
+    action[:, 2] = torch.tensor([-1.0] * 6 + [0.0, 1.0]).repeat(12)
+    place = torch.tensor([-1.0, 0.0, 2.0, 2.0]).expand(96, 4)
+    reward = torch.zeros(96, 4)
+    reward[:, 2] = action[:, 2] == 1
+    return Chunk(place[..., None], action[..., None], reward)
+
+
+def fitted(model, term, chunk, updates=800):
+    """The model, after its value has learned from one chunk."""
+    optimiser = Adam(
+        [p for p in model.value.parameters() if p.requires_grad], 1e-2, 1e-8
+    )
+    for _ in range(updates):
+        loss, _ = term(model, filtered(model, chunk, stream()), stream())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model
+
+
+def test_what_is_seldom_done_is_worth_what_it_is_worth_at_its_best():
+    """Half of 1 in place 0, times 1 - 0.5, and half of that a step before it.
+
+    By the actions that were taken it would be an eighth of that.
+    """
+    model = with_critic(counting_model(), 0.5, size=1, activation="elu")
+    fitted(model, GreedyValue(trace=0.0, rate=0.05), seldom_paid())
+    places = torch.tensor([[-1.0], [0.0]])
+    assert_close(
+        model.value(places).flatten(), torch.tensor([0.25, 0.5]), atol=0.03, rtol=0
+    )
+    taken = model.value.of(places[1:], torch.tensor([[-1.0]])).mean()
+    assert_close(taken, torch.zeros(()), atol=0.03, rtol=0)
+    assert model.value.choose(places[1:]).tolist() == [[1.0]]
+
+
+def test_it_is_learned_of_what_was_imagined_too():
+    """The model imagines places 5 too far; these are worth what the true ones are."""
+    model = with_critic(counting_model(), 0.5, size=1, activation="elu")
+    prior = model.dynamics.prior
+    model.dynamics.prior = lambda carry, noise: prior(carry + 5, noise)
+    place = torch.arange(6.0).expand(4, 6)[..., None]
+    action = torch.randint(3, (4, 6, 1), generator=stream()) - 1.0
+    chunk = Chunk(place, action, torch.ones(4, 6))
+    fitted(model, GreedyValue(distance=1, starts=3), chunk, updates=600)
+    imagined = model.value(torch.tensor([[6.0], [7.0], [8.0]])).flatten()
+    assert_close(imagined, torch.ones(3), atol=0.05, rtol=0)
 
 
 def test_it_learns_what_states_are_worth():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from planet_torch.critic import Critic
 from planet_torch.dynamics import State
 from planet_torch.recurrent import RNN, RSSM
 from planet_torch.ssm import SSM
@@ -157,3 +158,34 @@ def test_rewards_of_slices_are_those_of_the_whole():
     model = small_model()
     features = torch.randn(2 * ROWS + 7, model.dynamics.feature_size)
     assert_close(model.rewards_of(features), model.reward(features).squeeze(-1))
+
+
+def towards(place):
+    """A model that counts, whose critic likes to go to a place, and to stay there."""
+    model = counting_model()
+    model.value = Critic(1, 1, layers=0, units=0)
+
+    def choose(features):
+        return (place - features).sign()
+
+    model.value.choose = choose
+    return model
+
+
+def test_greedy_plans_follow_the_critic_in_imagination():
+    """From 1 and 5 to 3, and then no further."""
+    plans = towards(3.0).greedy_plans(certain(1, 5), 1, 4, stream())
+    assert plans.flatten().tolist() == [1, 1, 0, 0, -1, -1, 0, 0]
+
+
+def test_further_greedy_plans_stray_more_and_more():
+    """The critic would stay: what moves strays, up to half of the actions."""
+    plans = towards(0.0).greedy_plans(certain(0, 0), 5, 2000, stream())
+    assert plans.shape == (2, 5, 2000, 1)
+    assert plans[:, 0].eq(0).all()
+    bounds = torch.tensor([-1.0, 0.0, 1.0])
+    assert torch.isin(plans, bounds).all()
+    model = towards(0.0)
+    model.value.choose = torch.zeros_like
+    strays = model.greedy_plans(certain(0), 5, 4000, stream()).abs().mean((0, 2, 3))
+    assert_close(strays, torch.linspace(0, 0.5, 5), atol=0.03, rtol=0)

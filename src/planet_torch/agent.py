@@ -90,6 +90,7 @@ class PlanetAgent:
         action_size: A.
         generator: the stream of all the agent's randomness, on the model's device.
         exploration: standard deviation of the noise added to each action.
+        proposals: plans by the model's critic that compete in the search.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class PlanetAgent:
         action_size: int,
         generator: torch.Generator,
         exploration: float = 0.0,
+        proposals: int = 0,
     ) -> None:
         self.world_model = world_model
         self.planner = planner
@@ -107,6 +109,7 @@ class PlanetAgent:
         self.action_size = action_size
         self.generator = generator
         self.exploration = exploration
+        self.proposals = proposals
         self.reset(1)
 
     def reset(self, batch: int = 1) -> None:
@@ -130,12 +133,25 @@ class PlanetAgent:
         self.filter(rows[None] if single else rows)
         returns_of = self.world_model.returns_from(self.state, self.generator)
         self.plan = self.planner.plan(
-            returns_of, len(self.action), self.action_size, self.generator, self.plan
+            returns_of,
+            len(self.action),
+            self.action_size,
+            self.generator,
+            self.plan,
+            self.proposed(),
         )
         self.action = self.explore(self.plan[:, 0])
         # A copy: what the caller does to it must not change what is filtered next.
         action = self.action.cpu().numpy().copy()
         return action[0] if single else action
+
+    def proposed(self) -> Float[Tensor, "B P H A"] | None:
+        """What the model's critic would do from here, if it is asked."""
+        if not self.proposals:
+            return None
+        return self.world_model.greedy_plans(
+            self.state, self.proposals, self.planner.horizon, self.generator
+        )
 
     def filter(self, observation: Shaped[Tensor, "B *shape"]) -> None:
         """Move the state on by the action that was executed and its observation."""

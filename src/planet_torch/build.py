@@ -36,7 +36,7 @@ PLANNERS: dict[str, type[Planner]] = {
     "icem": ICEM,
 }
 RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
-OF_THE_MODEL = ("acts_on", "value")  # what is searched, not how
+OF_THE_MODEL = ("acts_on", "value", "proposals")  # what is searched, not how
 
 
 def prepare_torch(config: Config, collecting: bool = False) -> None:
@@ -249,6 +249,7 @@ def agent(
         spaces.action_size,
         generator,
         exploration,
+        config.planner.proposals,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig, TrainConfig
+from planet_torch.critic import Critic
 from planet_torch.drnn import DRNN
 from planet_torch.dynamics import Sizes
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder, Style
@@ -28,7 +29,7 @@ from planet_torch.optimiser import Adam
 from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
 from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
 from planet_torch.ssm import SSM
-from planet_torch.value import Value
+from planet_torch.value import GreedyValue, Value
 from planet_torch.world_model import WorldModel
 
 DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN | DRNN]] = {
@@ -81,7 +82,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         dynamics,
         decoder,
         _scalar_head(model, features),
-        _scalar_head(model, features) if discount else None,
+        _value_head(config, features, spaces.action_size),
         discount=discount or 1.0,
         own_starts=model.candidate_starts == "own",
         acts_on_means=config.planner.acts_on == "means",
@@ -109,6 +110,16 @@ def _check_acting(config: Config) -> None:
         raise ValueError(
             "planner.value (=False) has no effect where no value is learned "
             "(objective.value_discount 0); leave it at True"
+        )
+    if config.objective.value_of == "greedy" and not config.objective.value_discount:
+        raise ValueError(
+            "objective.value_of (='greedy') has no effect where no value is learned "
+            "(objective.value_discount 0); leave it at 'behaviour'"
+        )
+    if config.planner.proposals and config.objective.value_of != "greedy":
+        raise ValueError(
+            f"planner.proposals (={config.planner.proposals}) are by a greedy value, "
+            "and none is learned (objective.value_of 'behaviour'); leave them at 0"
         )
 
 
@@ -150,6 +161,17 @@ def _scalar_head(model: ModelConfig, features: int) -> MLP:
     """What gives a reward or a value."""
     layers, units = model.reward_layers, model.reward_units
     return MLP(features, 1, layers=layers, units=units, **_style(model))
+
+
+def _value_head(config: Config, features: int, action_size: int) -> nn.Module | None:
+    """What gives the value that is learned, if one is."""
+    model, objective = config.model, config.objective
+    if not objective.value_discount:
+        return None
+    if objective.value_of == "behaviour":
+        return _scalar_head(model, features)
+    layers, units = model.reward_layers, model.reward_units
+    return Critic(features, action_size, layers=layers, units=units, **_style(model))
 
 
 def dtype(config: Config) -> torch.dtype:
@@ -245,8 +267,16 @@ def objective_terms(config: Config) -> list[Term]:
     if weights.global_prior_weight:
         terms.append(GlobalPrior(weights.global_prior_weight))
     if weights.value_discount:
-        terms.append(Value())
+        terms.append(_value(weights))
     return terms
+
+
+def _value(weights: ObjectiveConfig) -> Term:
+    """What the value learns from."""
+    if weights.value_of == "behaviour":
+        return Value()
+    distance, starts = weights.reward_overshooting, weights.reward_overshooting_starts
+    return GreedyValue(distance=distance, starts=starts)
 
 
 def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:

@@ -121,6 +121,10 @@ class ObjectiveConfig(Options):
     """Discount a decision of the value that is learned from the replay's rewards and
     added to the end of every imagined return, which is discounted too; 0 is off, plain
     sums of rewards, as in the paper."""
+    value_of: Literal["behaviour", "greedy"] = "behaviour"
+    """What that value foresees: that the agent goes on as it did in the replay, or with
+    the best actions (Q-learning), as if it had always known what it knows now; then of
+    imagined states, too, with reward_overshooting."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,9 @@ class PlannerConfig(Options):
     value: bool = True
     """End imagined returns in the value, where one is learned; else they are sums of
     rewards, as in the paper, and the value is learned but not used."""
+    proposals: Whole = 0
+    """Plans by the greedy value, without a search, that compete with the candidates of
+    every iteration."""
     decision_budget_ms: Positive | None = None
     """Milliseconds for a plan, which is then the best found; None is as long as it
     takes. Plans depend on the machine's speed, and runs do not repeat to the bit."""

@@ -228,29 +228,58 @@ class RewardOvershooting(Term):
     def __call__(  # noqa: D102
         self, model: WorldModel, chunk: Filtered, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        batch, length = chunk.reward.shape
-        if self.distance >= length:
-            raise ValueError(
-                f"reward overshooting to distance {self.distance} needs chunks of at "
-                f"least {self.distance + 1} rows, got {length}"
-            )
-        device = chunk.reward.device
-        shape = (self.starts, batch)
-        start = torch.randint(
-            length - self.distance, shape, generator=generator, device=device
-        )
-        chunks = torch.arange(batch, device=device).expand(shape)
-        rows = start[..., None] + torch.arange(1, self.distance + 1, device=device)
-        following = (chunks[..., None], rows)
-        states = model.dynamics.imagine(
-            chunk.posteriors[chunks, start].map(lambda part: part.flatten(0, 1)),
-            chunk.action[following].flatten(0, 1),
-            model.noise(self.starts * batch, self.distance, generator=generator),
+        states, following = imagine_from(
+            model, chunk, self.distance, self.starts, generator
         )
         prediction = model.reward(states.features).squeeze(-1)
         error = prediction - chunk.reward[following].flatten(0, 1)
         loss = 0.5 * error.square().mean()
         return loss, loss
+
+
+Rows = tuple[Tensor, Tensor]
+"""The indices of rows in a chunk: of the batch, and of time."""
+
+
+def imagine_from(
+    model: WorldModel,
+    chunk: Filtered,
+    distance: int,
+    starts: int,
+    generator: torch.Generator,
+) -> tuple[State, Rows]:
+    """Imagine what the chunk's actions lead to, from random rows of it.
+
+    Args:
+        model: that imagines.
+        chunk: with the posteriors to start from, and the actions.
+        distance: D, of the steps imagined from each row.
+        starts: rows of each chunk.
+        generator: draws the rows, and the noise.
+
+    Returns:
+        The states (starts * B, D, ...), and the rows (starts, B, D) that they foresee.
+
+    Raises:
+        ValueError: if the chunk has no more than D rows.
+    """
+    batch, length = chunk.reward.shape
+    if distance >= length:
+        raise ValueError(
+            f"reward overshooting to distance {distance} needs chunks of at "
+            f"least {distance + 1} rows, got {length}"
+        )
+    device, shape = chunk.reward.device, (starts, batch)
+    start = torch.randint(length - distance, shape, generator=generator, device=device)
+    chunks = torch.arange(batch, device=device).expand(shape)
+    rows = start[..., None] + torch.arange(1, distance + 1, device=device)
+    following = (chunks[..., None], rows)
+    states = model.dynamics.imagine(
+        chunk.posteriors[chunks, start].map(lambda part: part.flatten(0, 1)),
+        chunk.action[following].flatten(0, 1),
+        model.noise(starts * batch, distance, generator=generator),
+    )
+    return states, following
 
 
 def check_recipe(dynamics: str, kl_weight: float, overshooting: int) -> None:

@@ -50,6 +50,7 @@ class Planner(ABC):
         action_dim: int,
         generator: torch.Generator,
         previous: Float[Tensor, "B H A"] | None = None,
+        proposals: Float[Tensor, "B P H A"] | None = None,
     ) -> Float[Tensor, "B H A"]:
         """Search for the H decisions with the highest return in each environment.
 
@@ -61,6 +62,7 @@ class Planner(ABC):
             generator: the only source of randomness; the plan is on its device.
             previous: the plan made one decision ago, for planners that start from it. A
                 row of zeros starts afresh, as None does for all rows.
+            proposals: plans from elsewhere, beside the candidates of each iteration.
 
         Raises:
             ValueError: if `previous` is not of shape (B, H, A), or if `returns_of` does
@@ -74,7 +76,7 @@ class Planner(ABC):
                 f"previous has shape {tuple(previous.shape)}; the plans of this call "
                 f"have (batch, horizon, action_dim) = {shape}"
             )
-        trials = Trials(returns_of, self.decision_budget_ms, self.clock)
+        trials = Trials(returns_of, self.decision_budget_ms, self.clock, proposals)
         return self.search(trials, generator, previous)
 
     @abstractmethod

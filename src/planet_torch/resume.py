@@ -26,6 +26,7 @@ FIXED = {  # options and groups that a run cannot change, and why
     "env.action_repeat": _DATA,
     "env.observation": _DATA,
     "model": "its weights were learned for it",
+    "objective.value_of": "its value head was learned for it",
     "train.seed_episodes": "its updates are counted by it",
     "train.pretrained": "its first weights and episodes came from it",
     "train.updates": "its updates are counted by it",

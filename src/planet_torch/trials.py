@@ -33,9 +33,11 @@ class Trials:
         returns_of: ReturnFn,
         budget_ms: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        proposals: Float[Tensor, "B P H A"] | None = None,
     ) -> None:
-        """Start the clock."""
+        """Start the clock. Proposals compete with the candidates each time."""
         self.returns_of = returns_of
+        self.proposals = proposals
         self.clock = clock if budget_ms is not None else lambda: 0.0
         self.slices = 1 if budget_ms is None else SLICES
         self.now = self.clock()
@@ -54,8 +56,11 @@ class Trials:
     ) -> tuple[Float[Tensor, "B N H A"], Float[Tensor, "B N"]]:
         """The candidates there is time for, at least a slice, and their returns.
 
-        Returns that are NaN come out as -inf, and those of -inf as the lowest number.
+        Proposals are the first of them. Returns that are NaN come out as -inf, and
+        those of -inf as the lowest number.
         """
+        if self.proposals is not None:
+            actions = torch.cat([self.proposals, actions], dim=1)
         returns: list[Tensor] = []
         for part in self.while_time(actions.chunk(self.slices, dim=1)):
             returns.append(checked(self.returns_of(part), part))
@@ -69,6 +74,8 @@ class Trials:
     ) -> Float[Tensor, "B K H A"]:
         """The best `count` candidates, or that share of those there was time for."""
         planned = actions.shape[1]
+        if self.proposals is not None:
+            planned += self.proposals.shape[1]
         actions, returns = self.evaluate(actions)
         return best(actions, returns, math.ceil(count * actions.shape[1] / planned))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from planet_torch.objectives import Filtered, Term
+from planet_torch.critic import Critic
+from planet_torch.objectives import Filtered, Term, imagine_from
 from planet_torch.world_model import WorldModel
 
 
@@ -40,6 +41,63 @@ class Value(Term):
         target = lambda_return(reward, value.detach(), model.discount, self.trace)
         loss = 0.5 * (value[:, :-1] - target).square().mean()
         return loss, loss
+
+
+@dataclass(frozen=True)
+class GreedyValue(Term):
+    """Half the squared error of Q(s_t, a_t+1) from the best that could have followed.
+
+    Differs: as ``Value``, but of the best actions and not of those that were taken, so
+    that what the agent did when it knew less does not hold the value down (Q-learning).
+    The targets are lambda-returns of the greedy value (Peng and Williams, 1996). Where
+    plans end, states are imagined, so it is learned of imagined states, too: what was
+    foreseen of a row is worth what the row is worth. The states get no gradient.
+
+    Attributes:
+        weight: factor in the loss.
+        trace: lambda, how far the actions that were taken count as the best.
+        rate: of the slow critics, towards the newest at each update.
+        distance: steps imagined; 0 is none.
+        starts: random rows of each chunk from which the model imagines.
+    """
+
+    weight: float = 1.0
+    trace: float = 0.7
+    rate: float = 0.01
+    distance: int = 0
+    starts: int = 4
+    name = "value"
+
+    def __call__(  # noqa: D102
+        self, model: WorldModel, chunk: Filtered, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        critic = model.value
+        assert isinstance(critic, Critic)
+        critic.follow(self.rate)
+        features = chunk.posteriors.features.detach()
+        with torch.no_grad():
+            value = critic.target(features)
+        reward = chunk.reward * (1 - model.discount)
+        target = lambda_return(reward, value, model.discount, self.trace)
+        # The action of a row led to it, so what a state did is in the row after.
+        done = chunk.action[:, 1:]
+        loss = error(critic.of(features[:, :-1], done), target)
+        if self.distance:
+            known = replace(chunk, reward=target, action=chunk.action[:, :-1])
+            with torch.no_grad():
+                states, rows = imagine_from(
+                    model, known, self.distance, self.starts, generator
+                )
+            worth = critic.of(states.features, done[rows].flatten(0, 1))
+            loss = (loss + error(worth, target[rows].flatten(0, 1))) / 2
+        return loss, loss
+
+
+def error(
+    worth: Float[Tensor, "pair *batch"], target: Float[Tensor, "*batch"]
+) -> Float[Tensor, ""]:
+    """Half the squared error, the mean over all but the critics, which are summed."""
+    return 0.5 * (worth - target).square().flatten(1).mean(dim=1).sum()
 
 
 def lambda_return(

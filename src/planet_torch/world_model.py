@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from planet_torch.chunk import dequantise
+from planet_torch.critic import Critic
 from planet_torch.dynamics import Dynamics, State
 from planet_torch.planners import ReturnFn
 
@@ -157,6 +158,36 @@ class WorldModel(nn.Module):
         noise = None if noise is None else noise.to(self.dtype)
         with self.autocast():
             return self.discounted(self.dynamics.imagine(start, actions, noise))
+
+    def greedy_plans(
+        self, state: State, count: int, horizon: int, generator: torch.Generator
+    ) -> Float[Tensor, "B P H A"]:
+        """Plans that take the best actions by the critic, in imagination.
+
+        The first is greedy all along; in the others more and more components of the
+        actions are at random bounds, up to half of those of the last.
+        """
+        critic = self.value
+        assert isinstance(critic, Critic)
+        rows, device = len(state.mean) * count, generator.device
+        shape = (horizon, len(state.mean), count, critic.action_size)
+        drawn = torch.rand(shape, generator=generator, device=device)
+        bounds = torch.rand(shape, generator=generator, device=device).sub(0.5).sign()
+        shares = torch.linspace(0, 0.5, count, device=device)[:, None]
+        strays = (drawn < shares).flatten(1, 2)
+        noise = self.acting_noise(horizon, rows, generator=generator)
+        each = [None] * horizon if noise is None else noise.unbind(0)
+        state = state.map(lambda part: part.repeat_interleave(count, dim=0))
+        actions = []
+        for stray, bound, epsilon in zip(
+            strays, bounds.flatten(1, 2), each, strict=True
+        ):
+            best = critic.choose(state.features)
+            actions.append(torch.where(stray, bound, best))
+            action = self.dynamics.project_action(actions[-1])
+            state = self.dynamics.prior(self.dynamics.advance(state, action), epsilon)
+        plans = torch.stack(actions, dim=1)
+        return plans.reshape(-1, count, horizon, critic.action_size)
 
     def discounted(self, states: State) -> Float[Tensor, "N"]:
         """What states (N, H, ...) are worth.
