@@ -17,6 +17,7 @@ from planet_torch.presets import PRESETS
 COMPARE = """
     import json
     from copy import deepcopy
+    from dataclasses import replace
     import torch
     from planet_torch import build_model
     from planet_torch.build_model import Spaces
@@ -26,6 +27,8 @@ COMPARE = """
     from planet_torch.presets import PRESETS
 
     config = PRESETS["debug"]
+    greedy = replace(config.objective, value_discount=0.9, value_of="greedy")
+    config = replace(config, objective=greedy)
     torch.manual_seed(0)
     plain = build_model.world_model(config, Spaces((16, 16, 3), 2))
     fast = deepcopy(plain)
@@ -42,18 +45,21 @@ COMPARE = """
         stream = torch.Generator().manual_seed(1)
         loss, _ = objective(model, terms, chunk, stream)
         loss.backward()
-        gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+        learned = [p.grad for p in model.parameters() if p.grad is not None]
+        gradient = torch.cat([part.flatten() for part in learned])
         with torch.inference_mode():
             returns_of = model.returns_from(model.dynamics.initial(2), stream)
             candidates = torch.rand(2, 5, 2, 2, generator=stream)
             returns = returns_of(candidates)
-        found.append((loss.item(), gradient, returns))
-    (loss, gradient, returns), other = found
+            plans = model.greedy_plans(model.dynamics.initial(2), 3, 2, stream)
+        found.append((loss.item(), gradient, returns, plans))
+    (loss, gradient, returns, plans), other = found
     print(json.dumps({
         "loss": abs(other[0] / loss - 1),
         "gradient": ((other[1] - gradient).norm() / gradient.norm()).item(),
         "returns": (other[2] - returns).abs().max().item(),
         "size": returns.abs().max().item(),
+        "plans": (other[3] - plans).abs().max().item(),
     }))
 """
 
@@ -92,9 +98,11 @@ def test_compiled_parts_are_equal_to_plain_ones_to_rounding():
     assert differences["loss"] < 1e-5
     assert differences["gradient"] < 1e-4
     assert differences["returns"] < 1e-5
+    assert differences["plans"] == 0
     assert parts_told(done) == [
         *("ConvEncoder.forward", "RSSM.observe"),
         *("ConvDecoder.forward", "WorldModel.imagined_returns"),
+        "WorldModel.follow_critic",
     ]
 
 

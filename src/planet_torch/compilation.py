@@ -49,6 +49,7 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
         (model.dynamics, "observe"),
         (model.dynamics, "step"),
         (model, "imagined_returns"),
+        (model, "follow_critic"),
     ):
         name = f"{type(owner).__name__}.{method}"
         setattr(owner, method, Compiled(getattr(owner, method), name))

@@ -167,27 +167,40 @@ class WorldModel(nn.Module):
         The first is greedy all along; in the others more and more components of the
         actions are at random bounds, up to half of those of the last.
         """
-        critic = self.value
+        assert isinstance(self.value, Critic)
+        batch, actions = len(state.mean), self.value.action_size
+        shape, device = (batch, count, horizon, actions), generator.device
+        drawn = torch.rand((2, *shape), generator=generator, device=device)
+        share = torch.linspace(0, 0.5, count, device=device)[:, None, None]
+        bounds = drawn[0].sub(0.5).sign()
+        strays = torch.where(drawn[1] < share, bounds, torch.nan).flatten(0, 1)
+        noise = self.acting_noise(batch * count, horizon, generator=generator)
+        start = state.map(lambda part: part.repeat_interleave(count, dim=0))
+        return self.follow_critic(start, strays, noise).reshape(shape)
+
+    def follow_critic(
+        self,
+        state: State,
+        strays: Float[Tensor, "N H A"],
+        noise: Float[Tensor, "N H S"] | None,
+    ) -> Float[Tensor, "N H A"]:
+        """The actions that the critic likes best, but for those that are given.
+
+        Args:
+            state: where each row starts.
+            strays: what to do instead; NaN where the critic chooses.
+            noise: of the imagined states; without it they are at their means.
+        """
+        critic, dynamics = self.value, self.dynamics
         assert isinstance(critic, Critic)
-        rows, device = len(state.mean) * count, generator.device
-        shape = (horizon, len(state.mean), count, critic.action_size)
-        drawn = torch.rand(shape, generator=generator, device=device)
-        bounds = torch.rand(shape, generator=generator, device=device).sub(0.5).sign()
-        shares = torch.linspace(0, 0.5, count, device=device)[:, None]
-        strays = (drawn < shares).flatten(1, 2)
-        noise = self.acting_noise(horizon, rows, generator=generator)
-        each = [None] * horizon if noise is None else noise.unbind(0)
-        state = state.map(lambda part: part.repeat_interleave(count, dim=0))
+        each = [None] * strays.shape[1] if noise is None else noise.unbind(1)
         actions = []
-        for stray, bound, epsilon in zip(
-            strays, bounds.flatten(1, 2), each, strict=True
-        ):
+        for stray, epsilon in zip(strays.unbind(1), each, strict=True):
             best = critic.choose(state.features)
-            actions.append(torch.where(stray, bound, best))
-            action = self.dynamics.project_action(actions[-1])
-            state = self.dynamics.prior(self.dynamics.advance(state, action), epsilon)
-        plans = torch.stack(actions, dim=1)
-        return plans.reshape(-1, count, horizon, critic.action_size)
+            actions.append(torch.where(stray.isnan(), best, stray))
+            carry = dynamics.advance(state, dynamics.project_action(actions[-1]))
+            state = dynamics.prior(carry, epsilon)
+        return torch.stack(actions, dim=1)
 
     def discounted(self, states: State) -> Float[Tensor, "N"]:
         """What states (N, H, ...) are worth.
