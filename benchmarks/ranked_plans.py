@@ -46,6 +46,7 @@ class Tried:
 
     def __init__(self, planner: Planner, truth: ReturnFn) -> None:
         self.planner, self.truth = planner, truth
+        self.horizon = planner.horizon
         self.count = 0
         self.seen: list[list[tuple[Tensor, Tensor]]] = []
 
@@ -56,6 +57,7 @@ class Tried:
         action_dim: int,
         generator: torch.Generator,
         previous: Tensor | None = None,
+        proposals: Tensor | None = None,
     ) -> Tensor:
         """The plan of the planner, which is not told the truth."""
         trying = self.count % EVERY == 0
@@ -69,7 +71,9 @@ class Tried:
                 self.seen[-1].append((imagined[0], self.truth(actions)[0]))
             return imagined
 
-        return self.planner.plan(both, batch, action_dim, generator, previous)
+        return self.planner.plan(
+            both, batch, action_dim, generator, previous, proposals
+        )
 
 
 def judged(imagined: Tensor, true: Tensor, elites: int) -> list[float]:

@@ -339,8 +339,8 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
 
 
 def test_the_effect_of_every_option_is_known():
-    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE, *ON_GREAT_STEPS}
-    known = {*EFFECTS, *on, *NO_EFFECT}
+    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE}
+    known = {*EFFECTS, *on, *ON_GREEDY_VALUE, *ON_GREAT_STEPS, *NO_EFFECT}
     assert known == set(nested.option_names(config.Config))
 
 
