@@ -259,6 +259,24 @@ def test_distances_that_do_not_fit_in_a_chunk_are_refused_at_once(name, fits):
         terms(fits + 1)
 
 
+def test_a_greedy_value_is_learned_of_rows_that_a_chunk_has():
+    """Six ahead of the first row is the seventh; the eighth has what was done there."""
+
+    def terms(distance):
+        weights = ObjectiveConfig(
+            value_discount=0.9, value_of="greedy", reward_overshooting=distance
+        )
+        config = debug(objective=weights)
+        model = build_model.world_model(config, SMALL)
+        chunk = small_chunk(length=config.train.chunk)
+        loss, _ = objective(model, build_model.objective_terms(config), chunk, stream())
+        return loss
+
+    assert terms(6).isfinite()
+    with pytest.raises(ValueError, match=r"reward_overshooting .* needs .* 9 rows"):
+        terms(7)
+
+
 def test_vectors_have_networks_of_their_own():
     model = build_model.world_model(debug(), replace(SMALL, observation=(5,)))
     vectors = torch.randn(2, 4, 5)

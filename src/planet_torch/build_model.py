@@ -285,11 +285,13 @@ def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
     if train.shortest_chunk is not None:
         option = "train.shortest_chunk"
         rows = mixed_lengths(train.batch, rows, train.shortest_chunk)[-1][1]
+    # What is foreseen of a row is compared with it; if greedy, with the next one, too.
+    beyond = 2 if weights.value_of == "greedy" else 1
     needed = {
         "overshooting": weights.overshooting,
         "observation_overshooting": weights.observation_overshooting,
-        "reward_overshooting": weights.reward_overshooting + 1,
         "value_discount": 2 if weights.value_discount else 0,
+        "reward_overshooting": weights.reward_overshooting + beyond,
     }
     for name, least in needed.items():
         if least > rows:
