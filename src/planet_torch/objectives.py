@@ -252,7 +252,8 @@ def imagine_from(
 
     Args:
         model: that imagines.
-        chunk: with the posteriors to start from, and the actions.
+        chunk: with the posteriors to start from, and the actions, which may be of its
+            first rows alone.
         distance: D, of the steps imagined from each row.
         starts: rows of each chunk.
         generator: draws the rows, and the noise.
@@ -261,15 +262,15 @@ def imagine_from(
         The states (starts * B, D, ...), and the rows (starts, B, D) that they foresee.
 
     Raises:
-        ValueError: if the chunk has no more than D rows.
+        ValueError: if there are no more than D rows of actions.
     """
-    batch, length = chunk.reward.shape
+    batch, length, _ = chunk.action.shape
     if distance >= length:
         raise ValueError(
             f"reward overshooting to distance {distance} needs chunks of at "
             f"least {distance + 1} rows, got {length}"
         )
-    device, shape = chunk.reward.device, (starts, batch)
+    device, shape = chunk.action.device, (starts, batch)
     start = torch.randint(length - distance, shape, generator=generator, device=device)
     chunks = torch.arange(batch, device=device).expand(shape)
     rows = start[..., None] + torch.arange(1, distance + 1, device=device)

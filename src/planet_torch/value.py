@@ -83,7 +83,7 @@ class GreedyValue(Term):
         done = chunk.action[:, 1:]
         loss = error(critic.of(features[:, :-1], done), target)
         if self.distance:
-            known = replace(chunk, reward=target, action=chunk.action[:, :-1])
+            known = replace(chunk, action=chunk.action[:, :-1])  # rows with a target
             with torch.no_grad():
                 states, rows = imagine_from(
                     model, known, self.distance, self.starts, generator
