@@ -107,6 +107,7 @@ def test_plans_end_in_the_value_that_is_learned_unless_told_otherwise():
             {"planner.proposals": 3, "objective.value_discount": 0.9},
             r"none is learned \(objective.value_of 'behaviour'\)",
         ),
+        ({"objective.value_imagined": 9}, r"imagined \(=9\) is of a greedy value"),
     ],
 )
 def test_what_needs_a_greedy_value_is_refused_without(options, complaint):

@@ -69,6 +69,8 @@ def test_the_preset_paper_is_the_paper():
         "objective.global_prior_weight": 0,
         "objective.value_discount": 0,
         "objective.value_of": "behaviour",
+        "objective.value_imagined": 0,
+        "objective.value_imagined_starts": 4,
         "optimiser.learning_rate": 1e-3,
         "optimiser.half_life": None,
         "optimiser.epsilon": 1e-4,

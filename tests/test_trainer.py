@@ -280,7 +280,11 @@ ON_PLANNERS = {
     "planner.momentum": 0.5,
 }
 ON_VALUE = {"planner.value": False, "objective.value_of": "greedy"}
-ON_GREEDY_VALUE = {"planner.proposals": 2}
+ON_GREEDY_VALUE = {
+    "planner.proposals": 2,
+    "objective.value_imagined": 2,
+    "objective.value_imagined_starts": 1,
+}
 ON_GREAT_STEPS = {"optimiser.average": 0.9}  # else the weights hardly move away from it
 NO_EFFECT = {
     "train.pretrained",  # it has, but of another run: tests/test_pretrained.py
@@ -325,6 +329,8 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     elif option in ON_GREEDY_VALUE:
         base = changed(TINY, "objective.value_discount", 0.9)
         base = changed(base, "objective.value_of", "greedy")
+        if option == "objective.value_imagined_starts":
+            base = changed(base, "objective.value_imagined", 2)
     elif option in ON_GREAT_STEPS:
         base = changed(TINY, "optimiser.learning_rate", 0.1)
     else:

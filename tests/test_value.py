@@ -11,7 +11,7 @@ from planet_torch.critic import Critic
 from planet_torch.networks import MLP
 from planet_torch.objectives import filtered
 from planet_torch.optimiser import Adam
-from planet_torch.value import GreedyValue, Value, lambda_return
+from planet_torch.value import GreedyValue, ImaginedValue, Value, lambda_return
 from toy_models import counting_model, gaussian, small_chunk, small_model, stream
 
 
@@ -69,12 +69,14 @@ def test_only_the_value_head_learns_from_it():
     assert learned_by(model, Value()) == names
 
 
-@pytest.mark.parametrize("distance", [0, 2])
-def test_only_the_newest_critics_learn_from_the_greedy_value(distance):
+@pytest.mark.parametrize(
+    "term", [GreedyValue(), GreedyValue(distance=2), ImaginedValue(distance=2)]
+)
+def test_only_the_newest_critics_learn_from_the_greedy_value(term):
     model = with_critic(small_model(), 0.9, size=2)
     newest = model.value.critics.named_parameters()
     names = {f"value.critics.{name}" for name, _ in newest}
-    assert learned_by(model, GreedyValue(distance=distance)) == names
+    assert learned_by(model, term) == names
 
 
 def seldom_paid():
@@ -132,6 +134,66 @@ def test_it_is_learned_of_what_was_imagined_too():
     fitted(model, GreedyValue(distance=1, starts=3), chunk, updates=600)
     imagined = model.value(torch.tensor([[6.0], [7.0], [8.0]])).flatten()
     assert_close(imagined, torch.ones(3), atol=0.05, rtol=0)
+
+
+class Paid(torch.nn.Module):
+    """1 in every place from 1 on."""
+
+    def forward(self, features):
+        return (features >= 1).float()
+
+
+def waiting(*places):
+    """Chunks that stay each in its place, unpaid."""
+    place = torch.tensor(places).repeat(3, 1).T
+    return Chunk(place[..., None], torch.zeros_like(place)[..., None], 0 * place)
+
+
+class Table(torch.nn.Module):
+    """Numbers for each of the places from -2 to 2, for an action of one component."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = torch.nn.Parameter(torch.zeros(5, 3))
+
+    def forward(self, features):
+        return self.numbers[features.squeeze(-1).long() + 2]
+
+
+@pytest.mark.parametrize("distance", [1, 3])
+def test_what_was_never_done_is_worth_what_the_model_imagines(distance):
+    """From 0 a step up is paid at once and for ever: 1. To wait costs half of that."""
+    model = with_critic(counting_model(), 0.5, size=1)
+    model.value.critics, model.value.slow = (
+        torch.nn.ModuleList([Table(), Table()]) for _ in range(2)
+    )
+    model.reward, prior = Paid(), model.dynamics.prior
+    model.dynamics.prior = lambda carry, noise: prior(carry.clamp(-2, 2), noise)
+    chunk = waiting(-2.0, -1.0, 0.0, 1.0, 2.0)
+
+    def term(model, chunk, generator):
+        model.value.follow(0.05)  # as the term beside it does
+        return ImaginedValue(distance=distance, starts=16)(model, chunk, generator)
+
+    fitted(model, term, chunk)
+    each = model.value.of(torch.zeros(3, 1), torch.tensor([[-1.0], [0.0], [1.0]]))
+    assert_close(each.mean(0), torch.tensor([0.25, 0.5, 1.0]), atol=0.01, rtol=0)
+
+
+def test_imagination_strays_once_and_then_does_the_best():
+    """Of places below 0 a step up is the best; half of the first actions are drawn."""
+    model = with_critic(counting_model(), 0.5, size=1)
+    model.value.choose = torch.ones_like
+    read = filtered(model, waiting(0.0, 0.0), stream())
+    term = ImaginedValue(distance=3, starts=1000)
+    features, actions = term.imagine(model, model.value, read, stream())
+    assert features.shape == (2000, 4, 1)
+    assert actions.shape == (2000, 3, 1)
+    assert_close(features[:, 1:], actions.cumsum(dim=1))  # of starts in 0
+    assert (actions[:, 1:] == 1).all()
+    first = actions[:, 0]
+    shares = [(first == point).float().mean().item() for point in (-1, 0, 1)]
+    assert shares == pytest.approx([1 / 6, 1 / 6, 2 / 3], abs=0.05)
 
 
 def test_it_learns_what_states_are_worth():

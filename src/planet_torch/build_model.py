@@ -29,7 +29,7 @@ from planet_torch.optimiser import Adam
 from planet_torch.overshooting import LatentOvershooting, ObservationOvershooting
 from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
 from planet_torch.ssm import SSM
-from planet_torch.value import GreedyValue, Value
+from planet_torch.value import GreedyValue, ImaginedValue, Value
 from planet_torch.world_model import WorldModel
 
 DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN | DRNN]] = {
@@ -116,11 +116,16 @@ def _check_acting(config: Config) -> None:
             "objective.value_of (='greedy') has no effect where no value is learned "
             "(objective.value_discount 0); leave it at 'behaviour'"
         )
-    if config.planner.proposals and config.objective.value_of != "greedy":
-        raise ValueError(
-            f"planner.proposals (={config.planner.proposals}) are by a greedy value, "
-            "and none is learned (objective.value_of 'behaviour'); leave them at 0"
-        )
+    proposals, imagined = config.planner.proposals, config.objective.value_imagined
+    for option, wanting in (
+        (f"planner.proposals (={proposals}) are by", proposals),
+        (f"objective.value_imagined (={imagined}) is of", imagined),
+    ):
+        if wanting and config.objective.value_of != "greedy":
+            raise ValueError(
+                f"{option} a greedy value, and none is learned (objective.value_of "
+                "'behaviour'); leave it at 0"
+            )
 
 
 def learned(
@@ -268,6 +273,9 @@ def objective_terms(config: Config) -> list[Term]:
         terms.append(GlobalPrior(weights.global_prior_weight))
     if weights.value_discount:
         terms.append(_value(weights))
+    if weights.value_imagined:
+        distance, starts = weights.value_imagined, weights.value_imagined_starts
+        terms.append(ImaginedValue(distance=distance, starts=starts))
     return terms
 
 

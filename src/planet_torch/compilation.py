@@ -48,6 +48,7 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
         (model.decoder, "forward"),
         (model.dynamics, "observe"),
         (model.dynamics, "step"),
+        (model, "imagine"),
         (model, "imagined_returns"),
         (model, "follow_critic"),
     ):

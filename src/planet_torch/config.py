@@ -125,6 +125,11 @@ class ObjectiveConfig(Options):
     """What that value foresees: that the agent goes on as it did in the replay, or with
     the best actions (Q-learning), as if it had always known what it knows now; then of
     imagined states, too, with reward_overshooting."""
+    value_imagined: Whole = 0
+    """H, steps of its own best actions, in imagination, that a greedy value is learned
+    of, beside what was done in the replay; 0 is off."""
+    value_imagined_starts: Count = 4
+    """Rows of each chunk from which they start."""
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,7 @@ def imagine_from(
     chunks = torch.arange(batch, device=device).expand(shape)
     rows = start[..., None] + torch.arange(1, distance + 1, device=device)
     following = (chunks[..., None], rows)
-    states = model.dynamics.imagine(
+    states = model.imagine(
         chunk.posteriors[chunks, start].map(lambda part: part.flatten(0, 1)),
         chunk.action[following].flatten(0, 1),
         model.noise(starts * batch, distance, generator=generator),

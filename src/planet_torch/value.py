@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from planet_torch.critic import Critic
+from planet_torch.critic import POINTS, Critic
 from planet_torch.objectives import Filtered, Term, imagine_from
 from planet_torch.world_model import WorldModel
 
@@ -91,6 +91,68 @@ class GreedyValue(Term):
             worth = critic.of(states.features, done[rows].flatten(0, 1))
             loss = (loss + error(worth, target[rows].flatten(0, 1))) / 2
         return loss, loss
+
+
+@dataclass(frozen=True)
+class ImaginedValue(Term):
+    """Half the squared error of Q along the critic's own best actions, in imagination.
+
+    Differs: ``GreedyValue`` learns of what the agent did, and of what it would do now
+    only where that is the same. Here the model imagines it, from random rows, and the
+    rewards are those that it foresees (as for Dreamer's critic, Hafner et al., 2020,
+    but without a policy). The first action strays, so that the critic learns of other
+    ones than the best; all that follow it are the best, as the lambda-return supposes.
+    The states and the reward head get no gradient.
+
+    Attributes:
+        weight: factor in the loss.
+        trace: lambda, how far imagined rewards are trusted over the value.
+        distance: H, steps imagined.
+        starts: random rows of each chunk from which the model imagines.
+        stray: share of the first actions' components that are at a random point.
+    """
+
+    weight: float = 1.0
+    trace: float = 0.95
+    distance: int = 15
+    starts: int = 4
+    stray: float = 0.5
+    name = "imagined_value"
+
+    def __call__(  # noqa: D102
+        self, model: WorldModel, chunk: Filtered, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        critic = model.value
+        assert isinstance(critic, Critic)
+        with torch.no_grad():
+            features, actions = self.imagine(model, critic, chunk, generator)
+            reward = model.reward(features).squeeze(-1) * (1 - model.discount)
+            value = critic.target(features)
+            target = lambda_return(reward, value, model.discount, self.trace)
+        loss = error(critic.of(features[:, :-1], actions), target)
+        return loss, loss
+
+    def imagine(
+        self,
+        model: WorldModel,
+        critic: Critic,
+        chunk: Filtered,
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N rows F"], Float[Tensor, "N H A"]]:
+        """The features of starts and of what follows them, and the actions between."""
+        batch, length, _ = chunk.action.shape
+        count, device = batch * self.starts, chunk.action.device
+        row = torch.randint(length, (count,), generator=generator, device=device)
+        of = torch.arange(batch, device=device).repeat(self.starts)
+        start = chunk.posteriors[of, row]
+        shape = (count, self.distance, critic.action_size)
+        strays = torch.full(shape, torch.nan, device=device)
+        drawn = torch.rand((2, *shape[::2]), generator=generator, device=device)
+        points = (POINTS * drawn[0]).floor() * 2 / (POINTS - 1) - 1
+        strays[:, 0] = torch.where(drawn[1] < self.stray, points, torch.nan)
+        noise = model.noise(count, self.distance, generator=generator)
+        states, actions = model.follow_critic(start, strays, noise)
+        return torch.cat([start.features[:, None], states.features], dim=1), actions
 
 
 def error(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from planet_torch.chunk import dequantise
 from planet_torch.critic import Critic
-from planet_torch.dynamics import Dynamics, State
+from planet_torch.dynamics import Dynamics, State, stack
 from planet_torch.planners import ReturnFn
 
 ROWS = 1000  # of a slice in float32, and twice as many in bfloat16
@@ -143,6 +143,19 @@ class WorldModel(nn.Module):
 
         return returns_of
 
+    def imagine(
+        self,
+        state: State,
+        actions: Float[Tensor, "N D A"],
+        noise: Float[Tensor, "N D S"],
+    ) -> State:
+        """What actions lead to, for an update; see ``Dynamics.imagine``.
+
+        A part of its own, as it is compiled for this one length, and a prediction, of
+        any length, is not.
+        """
+        return self.dynamics.imagine(state, actions, noise)
+
     def imagined_returns(
         self,
         start: State,
@@ -176,31 +189,35 @@ class WorldModel(nn.Module):
         strays = torch.where(drawn[1] < share, bounds, torch.nan).flatten(0, 1)
         noise = self.acting_noise(batch * count, horizon, generator=generator)
         start = state.map(lambda part: part.repeat_interleave(count, dim=0))
-        return self.follow_critic(start, strays, noise).reshape(shape)
+        return self.follow_critic(start, strays, noise)[1].reshape(shape)
 
     def follow_critic(
         self,
         state: State,
         strays: Float[Tensor, "N H A"],
         noise: Float[Tensor, "N H S"] | None,
-    ) -> Float[Tensor, "N H A"]:
-        """The actions that the critic likes best, but for those that are given.
+    ) -> tuple[State, Float[Tensor, "N H A"]]:
+        """Do what the critic likes best, but for what is given.
 
         Args:
             state: where each row starts.
             strays: what to do instead; NaN where the critic chooses.
             noise: of the imagined states; without it they are at their means.
+
+        Returns:
+            The states after each action (N, H, ...), and the actions.
         """
         critic, dynamics = self.value, self.dynamics
         assert isinstance(critic, Critic)
         each = [None] * strays.shape[1] if noise is None else noise.unbind(1)
-        actions = []
+        states, actions = [], []
         for stray, epsilon in zip(strays.unbind(1), each, strict=True):
             best = critic.choose(state.features)
             actions.append(torch.where(stray.isnan(), best, stray))
             carry = dynamics.advance(state, dynamics.project_action(actions[-1]))
             state = dynamics.prior(carry, epsilon)
-        return torch.stack(actions, dim=1)
+            states.append(state)
+        return stack(states), torch.stack(actions, dim=1)
 
     def discounted(self, states: State) -> Float[Tensor, "N"]:
         """What states (N, H, ...) are worth.
