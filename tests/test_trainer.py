@@ -329,8 +329,7 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     elif option in ON_GREEDY_VALUE:
         base = changed(TINY, "objective.value_discount", 0.9)
         base = changed(base, "objective.value_of", "greedy")
-        if option == "objective.value_imagined_starts":
-            base = changed(base, "objective.value_imagined", 2)
+        base = changed(base, "objective.value_imagined", 1)
     elif option in ON_GREAT_STEPS:
         base = changed(TINY, "optimiser.learning_rate", 0.1)
     else:

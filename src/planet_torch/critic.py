@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from planet_torch.networks import MLP, Activation, Norm, Style
@@ -74,7 +74,7 @@ class Critic(nn.Module):
     def choose(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch A"]:
         """The best action."""
         chosen = self._of_points(self.critics, features).mean(dim=0).argmax(dim=-1)
-        return 2.0 * chosen / (POINTS - 1) - 1
+        return at_points(chosen)
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:
@@ -90,3 +90,8 @@ class Critic(nn.Module):
         """Q_j at the points of its component, by each of the critics."""
         each = torch.stack([critic(features) for critic in critics])
         return each.reshape(*each.shape[:-1], self.action_size, POINTS)
+
+
+def at_points(numbers: Shaped[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+    """The actions whose components are at these points, counted from 0."""
+    return 2.0 * numbers / (POINTS - 1) - 1

@@ -241,6 +241,27 @@ Rows = tuple[Tensor, Tensor]
 """The indices of rows in a chunk: of the batch, and of time."""
 
 
+def random_starts(
+    chunk: Filtered, starts: int, generator: torch.Generator, ahead: int = 0
+) -> tuple[State, Rows]:
+    """Random rows of each chunk, to imagine from.
+
+    Args:
+        chunk: with the posteriors to start from.
+        starts: rows of each chunk.
+        generator: draws them.
+        ahead: rows of actions that must follow.
+
+    Returns:
+        The states (starts * B, ...), and their rows (starts, B).
+    """
+    batch, length, _ = chunk.action.shape
+    device, shape = chunk.action.device, (starts, batch)
+    row = torch.randint(length - ahead, shape, generator=generator, device=device)
+    rows = (torch.arange(batch, device=device).expand(shape), row)
+    return chunk.posteriors[rows].map(lambda part: part.flatten(0, 1)), rows
+
+
 def imagine_from(
     model: WorldModel,
     chunk: Filtered,
@@ -264,23 +285,18 @@ def imagine_from(
     Raises:
         ValueError: if there are no more than D rows of actions.
     """
-    batch, length, _ = chunk.action.shape
+    length = chunk.action.shape[1]
     if distance >= length:
         raise ValueError(
             f"reward overshooting to distance {distance} needs chunks of at "
             f"least {distance + 1} rows, got {length}"
         )
-    device, shape = chunk.action.device, (starts, batch)
-    start = torch.randint(length - distance, shape, generator=generator, device=device)
-    chunks = torch.arange(batch, device=device).expand(shape)
-    rows = start[..., None] + torch.arange(1, distance + 1, device=device)
-    following = (chunks[..., None], rows)
-    states = model.imagine(
-        chunk.posteriors[chunks, start].map(lambda part: part.flatten(0, 1)),
-        chunk.action[following].flatten(0, 1),
-        model.noise(starts * batch, distance, generator=generator),
-    )
-    return states, following
+    start, (chunks, row) = random_starts(chunk, starts, generator, ahead=distance)
+    steps = torch.arange(1, distance + 1, device=row.device)
+    following = (chunks[..., None], row[..., None] + steps)
+    actions = chunk.action[following].flatten(0, 1)
+    noise = model.noise(*actions.shape[:2], generator=generator)
+    return model.imagine(start, actions, noise), following
 
 
 def check_recipe(dynamics: str, kl_weight: float, overshooting: int) -> None:

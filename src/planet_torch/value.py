@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from planet_torch.critic import POINTS, Critic
-from planet_torch.objectives import Filtered, Term, imagine_from
+from planet_torch.critic import POINTS, Critic, at_points
+from planet_torch.objectives import Filtered, Term, imagine_from, random_starts
 from planet_torch.world_model import WorldModel
 
 
@@ -140,17 +140,14 @@ class ImaginedValue(Term):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "N rows F"], Float[Tensor, "N H A"]]:
         """The features of starts and of what follows them, and the actions between."""
-        batch, length, _ = chunk.action.shape
-        count, device = batch * self.starts, chunk.action.device
-        row = torch.randint(length, (count,), generator=generator, device=device)
-        of = torch.arange(batch, device=device).repeat(self.starts)
-        start = chunk.posteriors[of, row]
-        shape = (count, self.distance, critic.action_size)
+        start, _ = random_starts(chunk, self.starts, generator)
+        device = chunk.action.device
+        shape = (len(start.mean), self.distance, critic.action_size)
         strays = torch.full(shape, torch.nan, device=device)
         drawn = torch.rand((2, *shape[::2]), generator=generator, device=device)
-        points = (POINTS * drawn[0]).floor() * 2 / (POINTS - 1) - 1
+        points = at_points((POINTS * drawn[0]).floor())
         strays[:, 0] = torch.where(drawn[1] < self.stray, points, torch.nan)
-        noise = model.noise(count, self.distance, generator=generator)
+        noise = model.noise(*shape[:2], generator=generator)
         states, actions = model.follow_critic(start, strays, noise)
         return torch.cat([start.features[:, None], states.features], dim=1), actions
 
