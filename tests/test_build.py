@@ -120,9 +120,15 @@ def test_what_needs_a_greedy_value_is_refused_without(options, complaint):
         build_model.world_model(config, SMALL)
 
 
-def test_a_greedy_value_is_learned_of_states_as_far_ahead_as_rewards():
+@pytest.mark.parametrize(("imagined", "distance"), [(0, 3), (2, 0)])
+def test_what_was_done_is_imagined_for_a_greedy_value_if_its_own_is_not(
+    imagined, distance
+):
     weights = ObjectiveConfig(
-        value_discount=0.9, value_of="greedy", reward_overshooting=3
+        value_discount=0.9,
+        value_of="greedy",
+        reward_overshooting=3,
+        value_imagined=imagined,
     )
     config = debug(objective=weights)
     assert isinstance(build_model.world_model(config, SMALL).value, Critic)
@@ -131,7 +137,7 @@ def test_a_greedy_value_is_learned_of_states_as_far_ahead_as_rewards():
         for term in build_model.objective_terms(config)
         if isinstance(term, GreedyValue)
     ]
-    assert term.distance == 3
+    assert term.distance == distance
 
 
 def test_paper_overshooting_has_the_weights_of_the_first_release():
@@ -260,12 +266,16 @@ def test_distances_that_do_not_fit_in_a_chunk_are_refused_at_once(name, fits):
         terms(fits + 1)
 
 
-def test_a_greedy_value_is_learned_of_rows_that_a_chunk_has():
+@pytest.mark.parametrize(("imagined", "furthest"), [(0, 6), (2, 7)])
+def test_a_greedy_value_is_learned_of_rows_that_a_chunk_has(imagined, furthest):
     """Six ahead of the first row is the seventh; the eighth has what was done there."""
 
     def terms(distance):
         weights = ObjectiveConfig(
-            value_discount=0.9, value_of="greedy", reward_overshooting=distance
+            value_discount=0.9,
+            value_of="greedy",
+            value_imagined=imagined,
+            reward_overshooting=distance,
         )
         config = debug(objective=weights)
         model = build_model.world_model(config, SMALL)
@@ -273,9 +283,9 @@ def test_a_greedy_value_is_learned_of_rows_that_a_chunk_has():
         loss, _ = objective(model, build_model.objective_terms(config), chunk, stream())
         return loss
 
-    assert terms(6).isfinite()
+    assert terms(furthest).isfinite()
     with pytest.raises(ValueError, match=r"reward_overshooting .* needs .* 9 rows"):
-        terms(7)
+        terms(furthest + 1)
 
 
 def test_vectors_have_networks_of_their_own():

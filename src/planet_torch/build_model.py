@@ -283,8 +283,9 @@ def _value(weights: ObjectiveConfig) -> Term:
     """What the value learns from."""
     if weights.value_of == "behaviour":
         return Value()
-    distance, starts = weights.reward_overshooting, weights.reward_overshooting_starts
-    return GreedyValue(distance=distance, starts=starts)
+    # Imagined states are what the critic would do or, without that, what was done.
+    distance = 0 if weights.value_imagined else weights.reward_overshooting
+    return GreedyValue(distance=distance, starts=weights.reward_overshooting_starts)
 
 
 def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
@@ -293,8 +294,10 @@ def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
     if train.shortest_chunk is not None:
         option = "train.shortest_chunk"
         rows = mixed_lengths(train.batch, rows, train.shortest_chunk)[-1][1]
-    # What is foreseen of a row is compared with it; if greedy, with the next one, too.
-    beyond = 2 if weights.value_of == "greedy" else 1
+    # What is foreseen of a row is compared with it, and by a greedy value, which is of
+    # what was done there, with the next one, too.
+    greedy = weights.value_of == "greedy" and not weights.value_imagined
+    beyond = 2 if greedy else 1
     needed = {
         "overshooting": weights.overshooting,
         "observation_overshooting": weights.observation_overshooting,
