@@ -108,9 +108,14 @@ def test_plans_end_in_the_value_that_is_learned_unless_told_otherwise():
             r"none is learned \(objective.value_of 'behaviour'\)",
         ),
         ({"objective.value_imagined": 9}, r"imagined \(=9\) is of a greedy value"),
+        ({"optimiser.halves_value": False}, r"halves_value .* no value is learned"),
+        (
+            {"optimiser.halves_value": False, "objective.value_discount": 0.9},
+            r"halves_value .* no rate halves",
+        ),
     ],
 )
-def test_what_needs_a_greedy_value_is_refused_without(options, complaint):
+def test_what_needs_a_value_is_refused_without(options, complaint):
     config = debug()
     for name, value in options.items():
         group, option = name.split(".")

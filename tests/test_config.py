@@ -73,6 +73,7 @@ def test_the_preset_paper_is_the_paper():
         "objective.value_imagined_starts": 4,
         "optimiser.learning_rate": 1e-3,
         "optimiser.half_life": None,
+        "optimiser.halves_value": True,
         "optimiser.epsilon": 1e-4,
         "optimiser.gradient_clip": 1000,
         "optimiser.average": 0,

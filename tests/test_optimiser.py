@@ -90,6 +90,27 @@ def test_the_rate_halves_with_every_half_life():
     )
 
 
+def test_what_is_steady_keeps_its_rate_from_when_it_is_said():
+    """Two half-lives on, one takes steps of a quarter, and the other full ones."""
+    both = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    halved = Adam(both, LR, 1e-8, half_life=4)
+    steady = Adam(both, LR, 1e-8, half_life=4, steady=both[1:])
+
+    def step(optimiser):
+        before = [parameter.item() for parameter in both]
+        for parameter in both:
+            parameter.grad = torch.ones(1)
+        optimiser.step()
+        return [was - now.item() for was, now in zip(before, both, strict=True)]
+
+    for _ in range(8):
+        step(halved)
+    steady.load_state_dict(halved.state_dict())
+    assert step(steady) == pytest.approx([LR / 4, LR], rel=1e-3)
+    halved.load_state_dict(steady.state_dict())
+    assert step(halved) == pytest.approx([LR * 2**-2.25] * 2, rel=1e-3)
+
+
 def test_it_goes_on_in_the_midst_of_a_half_life():
     gradients = np.random.default_rng(2).normal(size=(10, 3))
     whole, cut = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))

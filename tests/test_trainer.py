@@ -285,7 +285,17 @@ ON_GREEDY_VALUE = {
     "objective.value_imagined": 2,
     "objective.value_imagined_starts": 1,
 }
+ON_HALVED_STEPS = {"optimiser.halves_value": False}
 ON_GREAT_STEPS = {"optimiser.average": 0.9}  # else the weights hardly move away from it
+OF_VARIANTS = {
+    **ON_PICTURES,
+    **ON_OVERSHOOTING,
+    **ON_PLANNERS,
+    **ON_VALUE,
+    **ON_GREEDY_VALUE,
+    **ON_HALVED_STEPS,
+    **ON_GREAT_STEPS,
+}
 NO_EFFECT = {
     "train.pretrained",  # it has, but of another run: tests/test_pretrained.py
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
@@ -307,13 +317,7 @@ def test_an_option_has_an_effect(trained, tmp_path, option):
     assert learned(other) != learned(trained)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        *(*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE),
-        *(*ON_GREEDY_VALUE, *ON_GREAT_STEPS),
-    ],
-)
+@pytest.mark.parametrize("option", OF_VARIANTS)
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
         base = changed(TINY, "env.observation", "pixels")
@@ -330,22 +334,22 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
         base = changed(TINY, "objective.value_discount", 0.9)
         base = changed(base, "objective.value_of", "greedy")
         base = changed(base, "objective.value_imagined", 1)
+    elif option in ON_HALVED_STEPS:
+        base = changed(TINY, "objective.value_discount", 0.9)
+        base = changed(base, "optimiser.half_life", 1)
     elif option in ON_GREAT_STEPS:
         base = changed(TINY, "optimiser.learning_rate", 0.1)
     else:
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    on = {**ON_PICTURES, **ON_OVERSHOOTING, **ON_PLANNERS, **ON_VALUE}
-    value = {**on, **ON_GREEDY_VALUE, **ON_GREAT_STEPS}[option]
     one = train(tmp_path / "one", base)
-    other = train(tmp_path / "other", changed(base, option, value))
+    other = train(tmp_path / "other", changed(base, option, OF_VARIANTS[option]))
     assert learned(one) != learned(other)
 
 
 def test_the_effect_of_every_option_is_known():
-    on = {*ON_PICTURES, *ON_OVERSHOOTING, *ON_PLANNERS, *ON_VALUE}
-    known = {*EFFECTS, *on, *ON_GREEDY_VALUE, *ON_GREAT_STEPS, *NO_EFFECT}
+    known = {*EFFECTS, *OF_VARIANTS, *NO_EFFECT}
     assert known == set(nested.option_names(config.Config))
 
 

@@ -61,6 +61,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         ValueError: if two options do not go together.
     """
     _check_acting(config)
+    _check_value(config)
     model = config.model
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
@@ -106,22 +107,34 @@ def _check_acting(config: Config) -> None:
             "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
             "where all candidates start from the mean; leave it at 'shared'"
         )
-    if not config.planner.value and not config.objective.value_discount:
-        raise ValueError(
-            "planner.value (=False) has no effect where no value is learned "
-            "(objective.value_discount 0); leave it at True"
-        )
-    if config.objective.value_of == "greedy" and not config.objective.value_discount:
-        raise ValueError(
-            "objective.value_of (='greedy') has no effect where no value is learned "
-            "(objective.value_discount 0); leave it at 'behaviour'"
-        )
-    proposals, imagined = config.planner.proposals, config.objective.value_imagined
-    for option, wanting in (
-        (f"planner.proposals (={proposals}) are by", proposals),
-        (f"objective.value_imagined (={imagined}) is of", imagined),
+
+
+def _check_value(config: Config) -> None:
+    """Raise ValueError at what only a value has a use for, if there is none."""
+    plans, adam, objective = config.planner, config.optimiser, config.objective
+    for option, default, is_default in (
+        ("planner.value (=False)", True, plans.value),
+        ("optimiser.halves_value (=False)", True, adam.halves_value),
+        ("objective.value_of (='greedy')", "behaviour", objective.value_of != "greedy"),
     ):
-        if wanting and config.objective.value_of != "greedy":
+        if not is_default and not objective.value_discount:
+            raise ValueError(
+                f"{option} has no effect where no value is learned "
+                f"(objective.value_discount 0); leave it at {default!r}"
+            )
+    if not adam.halves_value and adam.half_life is None:
+        raise ValueError(
+            "optimiser.halves_value (=False) has no effect where no rate halves "
+            "(optimiser.half_life None); leave it at True"
+        )
+    for option, wanting in (
+        (f"planner.proposals (={plans.proposals}) are by", plans.proposals),
+        (
+            f"objective.value_imagined (={objective.value_imagined}) is of",
+            objective.value_imagined,
+        ),
+    ):
+        if wanting and objective.value_of != "greedy":
             raise ValueError(
                 f"{option} a greedy value, and none is learned (objective.value_of "
                 "'behaviour'); leave it at 0"
@@ -325,9 +338,11 @@ def _divergence(weights: ObjectiveConfig) -> Term:
 def optimiser(config: Config, model: WorldModel) -> Adam:
     """One optimiser over the whole world model."""
     adam = config.optimiser
+    value = () if model.value is None else model.value.parameters()
     return Adam(
         model.parameters(),
         lr=adam.learning_rate,
         eps=adam.epsilon,
         half_life=adam.half_life,
+        steady=[] if adam.halves_value else [*value],
     )

@@ -141,6 +141,8 @@ class OptimiserConfig(Options):
     half_life: Count | None = None
     """Updates in which the learning rate halves, again and again; none keeps it, as in
     the paper."""
+    halves_value: bool = True
+    """Whether that of the value does so, too, or stays."""
     epsilon: Positive = 1e-4
     """Added to the root of the uncorrected second moment ("epsilon hat")."""
     gradient_clip: Positive = 1000.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import groupby
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,8 +19,9 @@ class Adam(torch.optim.Adam):
     smaller: with epsilon 1e-4 it counts 31.6 times as much at update 1 and 1.26 times
     at update 1,000.
 
-    Its rate is lr * 2^(-(t - 1) / half_life), or lr all along without a half-life.
-    Neither is part of its state, so a run may go on with others.
+    Its rate is lr * 2^(-(t - 1) / half_life), or lr all along without a half-life, and
+    for ``steady`` weights. None of these is part of its state, so a run may go on with
+    others.
     """
 
     def __init__(
@@ -27,8 +30,15 @@ class Adam(torch.optim.Adam):
         lr: float,
         eps: float,
         half_life: int | None = None,
+        steady: Collection[nn.Parameter] = (),
     ) -> None:
-        super().__init__(parameters, lr=lr, eps=eps, fused=True)
+        kept = {id(parameter) for parameter in steady}
+        # In their order, by which a state knows its weight.
+        groups = [
+            {"params": list(group), "steady": is_steady}
+            for is_steady, group in groupby(parameters, lambda each: id(each) in kept)
+        ]
+        super().__init__(groups, lr=lr, eps=eps, fused=True)
         self.rate, self.half_life = lr, half_life
         self.epsilon_hat = eps
 
@@ -38,9 +48,14 @@ class Adam(torch.optim.Adam):
         time = self._time()
         halvings = (time - 1) / self.half_life if self.half_life else 0.0
         for group in self.param_groups:
-            group["lr"] = self.rate * 0.5**halvings
+            group["lr"] = self.rate * (1.0 if group["steady"] else 0.5**halvings)
             group["eps"] = self.epsilon_hat / (1 - group["betas"][1] ** time) ** 0.5
         super().step(closure)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the moments of the same weights, whichever of them are steady."""
+        groups = self.state_dict()["param_groups"]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     def _time(self) -> int:
         """t, the number of the update that comes next, from 1."""
