@@ -20,7 +20,6 @@ that `planet evaluate` has without --seed.
 """
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import replace
@@ -100,13 +99,13 @@ def score(agent: PlanetAgent, config: Config, episodes: int) -> str:
     return f"{np.mean(returns):.1f} ± {np.std(returns):.1f}"
 
 
-def scores(run: Run, terms: Sequence[Term], replay: Replay) -> tuple[str, str]:
+def scores(run: Run, terms: list[Term], replay: Replay) -> tuple[str, str]:
     """Of the run's agent after the critic has learned by the terms: greedy, planned."""
     agent = run.agent(SEED)
     if terms:
         agent.world_model.requires_grad_(False)
         cast("Critic", agent.world_model.value).critics.requires_grad_(True)
-        learn(agent, run.config, replay, list(terms))
+        learn(agent, run.config, replay, terms)
     planned = score(agent, run.config, 10)
     agent.planner, agent.proposals = cast("Planner", Unsearched()), 1
     return score(agent, run.config, 20), planned
@@ -125,14 +124,15 @@ def main() -> None:
     best = ImaginedValue(distance=run.config.objective.value_imagined or 12)
     print("| learned of | greedy | planned |")
     print("| --- | --- | --- |")
-    for name, terms in {
+    learned_of: dict[str, list[Term]] = {
         "nothing more": [],
         "replay": [done],
         "replay, foreseen": [foreseen],
         "replay, best": [done, best],
         "all of it": [foreseen, best],
-    }.items():
-        greedy, planned = scores(run, cast("list[Term]", terms), replay)
+    }
+    for name, terms in learned_of.items():
+        greedy, planned = scores(run, terms, replay)
         print(f"| {name} | {greedy} | {planned} |", flush=True)
 
 
