@@ -111,6 +111,23 @@ def test_what_is_steady_keeps_its_rate_from_when_it_is_said():
     assert step(halved) == pytest.approx([LR * 2**-2.25] * 2, rel=1e-3)
 
 
+@pytest.mark.parametrize("steady", [0, 1])
+@pytest.mark.parametrize("updates", [0, 3])
+def test_what_is_saved_is_saved_again_to_the_bit(steady, updates):
+    """Also where there was no update in between."""
+    both = [nn.Parameter(torch.ones(1)) for _ in range(2)]
+    first, second = (
+        Adam(both, LR, 1e-4, half_life=7, steady=both[:steady]) for _ in range(2)
+    )
+    for _ in range(updates):
+        for parameter in both:
+            parameter.grad = torch.ones(1)
+        first.step()
+    saved = copy.deepcopy(first.state_dict())
+    second.load_state_dict(saved)
+    assert second.state_dict() == saved
+
+
 def test_it_goes_on_in_the_midst_of_a_half_life():
     gradients = np.random.default_rng(2).normal(size=(10, 3))
     whole, cut = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))

@@ -45,17 +45,22 @@ class Adam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter from its gradient."""
-        time = self._time()
-        halvings = (time - 1) / self.half_life if self.half_life else 0.0
-        for group in self.param_groups:
-            group["lr"] = self.rate * (1.0 if group["steady"] else 0.5**halvings)
-            group["eps"] = self.epsilon_hat / (1 - group["betas"][1] ** time) ** 0.5
+        self._set_rates(self._time())
         super().step(closure)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the moments of the same weights, whichever of them are steady."""
         groups = self.state_dict()["param_groups"]
         super().load_state_dict({**state_dict, "param_groups": groups})
+        if self.state:
+            self._set_rates(self._time() - 1)  # those of the update that was the last
+
+    def _set_rates(self, time: int) -> None:
+        """Be at the rates and the epsilon of an update."""
+        halvings = (time - 1) / self.half_life if self.half_life else 0.0
+        for group in self.param_groups:
+            group["lr"] = self.rate * (1.0 if group["steady"] else 0.5**halvings)
+            group["eps"] = self.epsilon_hat / (1 - group["betas"][1] ** time) ** 0.5
 
     def _time(self) -> int:
         """t, the number of the update that comes next, from 1."""
