@@ -112,14 +112,14 @@ def _check_acting(config: Config) -> None:
 def _check_value(config: Config) -> None:
     """Raise ValueError at what only a value has a use for, if there is none."""
     plans, adam, objective = config.planner, config.optimiser, config.objective
-    for option, default, is_default in (
-        ("planner.value (=False)", True, plans.value),
-        ("optimiser.halves_value (=False)", True, adam.halves_value),
-        ("objective.value_of (='greedy')", "behaviour", objective.value_of != "greedy"),
+    for option, value, default in (
+        ("planner.value", plans.value, True),
+        ("optimiser.halves_value", adam.halves_value, True),
+        ("objective.value_of", objective.value_of, "behaviour"),
     ):
-        if not is_default and not objective.value_discount:
+        if value != default and not objective.value_discount:
             raise ValueError(
-                f"{option} has no effect where no value is learned "
+                f"{option} (={value!r}) has no effect where no value is learned "
                 f"(objective.value_discount 0); leave it at {default!r}"
             )
     if not adam.halves_value and adam.half_life is None:
@@ -127,17 +127,14 @@ def _check_value(config: Config) -> None:
             "optimiser.halves_value (=False) has no effect where no rate halves "
             "(optimiser.half_life None); leave it at True"
         )
-    for option, wanting in (
-        (f"planner.proposals (={plans.proposals}) are by", plans.proposals),
-        (
-            f"objective.value_imagined (={objective.value_imagined}) is of",
-            objective.value_imagined,
-        ),
+    for option, wanted, use in (
+        ("planner.proposals", plans.proposals, "are by"),
+        ("objective.value_imagined", objective.value_imagined, "is of"),
     ):
-        if wanting and objective.value_of != "greedy":
+        if wanted and objective.value_of != "greedy":
             raise ValueError(
-                f"{option} a greedy value, and none is learned (objective.value_of "
-                "'behaviour'); leave it at 0"
+                f"{option} (={wanted}) {use} a greedy value, and none is learned "
+                "(objective.value_of 'behaviour'); leave it at 0"
             )
 
 
