@@ -19,7 +19,16 @@ PACKAGE = "planet_torch"
 LAYERS = [
     ["files", "sealed"],
     [
-        *("chunk", "cores", "lock", "memory", "metrics", "nested", "networks"),
+        *(
+            "chunk",
+            "cores",
+            "episode_file",
+            "lock",
+            "memory",
+            "metrics",
+            "nested",
+            "networks",
+        ),
         *("provenance", "published", "ranges", "signals", "statistics", "trials"),
         "worker",
         *("envs.ground", "envs.scene"),

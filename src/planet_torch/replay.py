@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,24 +23,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from planet_torch.chunk import Chunk, Episode
+from planet_torch.episode_file import (
+    KINDS,
+    Layout,
+    Stamp,
+    check_values,
+    inspect,
+    layout_of,
+    stamp_of,
+)
 from planet_torch.files import set_aside, write_atomically
-from planet_torch.sealed import header_of, seal, unseal
+from planet_torch.sealed import seal, unseal
 
 _NAME = re.compile(r"episode-(\d{6,})-(\d{5,})\.safetensors")
 _LEFTOVER = re.compile(r"\.partial-.*|.*\.(superseded|damaged)(-\d+)?")
-_KINDS = {  # the dtypes and numbers of axes that an array may have
-    "observation": [("uint8", 4), ("float32", 2)],
-    "action": [("float32", 2)],
-    "reward": [("float32", 1)],
-}
 _DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]
-"""For each array the name of its dtype and the shape of one row."""
-
-
-Stamp = tuple[int, ...]
-"""Of a file; whoever writes to it or puts another in its place changes it."""
 
 
 class Entry(NamedTuple):
@@ -47,6 +46,11 @@ class Entry(NamedTuple):
     number: int
     rows: int
     checksum: str
+    terminated: bool
+
+
+Place = tuple[Entry, int]
+"""An episode, and the row of it that a chunk begins with."""
 
 
 class Replay:
@@ -113,15 +117,16 @@ class Replay:
             ValueError: if its arrays are not as `Episode` says, differ in kind from
                 those of the episodes already here, or hold a NaN or an infinity.
         """
-        arrays = {name: getattr(episode, name) for name in _KINDS}
-        layout = _layout(arrays)
-        _check_values(arrays)
+        arrays = {name: getattr(episode, name) for name in KINDS}
+        layout = layout_of(arrays)
+        check_values(arrays)
         self._check_kind(layout)
         header = {"terminated": bool(episode.terminated)}
         content, checksum = seal("episode", arrays, header)
         path = self._path(self._next, len(episode))
         write_atomically(path, content)
-        self._append(Entry(self._next, len(episode), checksum), layout)
+        entry = Entry(self._next, len(episode), checksum, bool(episode.terminated))
+        self._append(entry, layout)
         return path
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Chunk:
@@ -145,22 +150,46 @@ class Replay:
                 limit before it had ``length`` rows, as nobody knows how it went on, or
                 if its file was spoilt since the replay was opened.
         """
-        if self._layout is None:
-            raise ValueError(f"no episodes to sample from in {self.directory}")
-        chosen = torch.randint(len(self), (batch,), generator=generator).tolist()
+        chosen = self.draw(batch, generator)
         places = torch.rand(batch, dtype=torch.float64, generator=generator).tolist()
+        starts = [
+            int(place * (max(entry.rows - length, 0) + 1))
+            for entry, place in zip(chosen, places, strict=True)
+        ]
+        return self.cut(list(zip(chosen, starts, strict=True)), length)
+
+    def draw(self, count: int, generator: torch.Generator) -> list[Entry]:
+        """So many of the episodes that are sampled, uniformly.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not len(self):
+            raise ValueError(f"no episodes to sample from in {self.directory}")
+        chosen = torch.randint(len(self), (count,), generator=generator).tolist()
+        return [self._files[self._first + index] for index in chosen]
+
+    def cut(self, places: Sequence[Place], length: int) -> Chunk:
+        """The chunks that begin at these places; see `sample`."""
+        assert self._layout is not None
         chunk = {
-            name: torch.empty((batch, length, *shape), dtype=_DTYPES[dtype])
+            name: torch.empty((len(places), length, *shape), dtype=_DTYPES[dtype])
             for name, (dtype, shape) in self._layout.items()
         }
-        for row, (index, place) in enumerate(zip(chosen, places, strict=True)):
+        for row, (entry, start) in enumerate(places):
             parts = {name: tensor[row].numpy() for name, tensor in chunk.items()}
-            self._fill(parts, length, index, place)
+            self._fill(parts, length, entry, start)
         return Chunk(**chunk)
+
+    def entry(self, number: int) -> Entry | None:
+        """The episode of a number, if it is sampled."""
+        place = bisect_left(self._files, number, self._first, key=itemgetter(0))
+        found = self._files[place : place + 1]
+        return found[0] if found and found[0].number == number else None
 
     def read(self, index: int) -> Episode:
         """The whole episode at a position; negative ones count from the newest."""
-        number, rows, _ = self._files[self._first :][index]
+        number, rows, *_ = self._files[self._first :][index]
         arrays, header, _ = unseal(self._path(number, rows), "episode")
         return Episode(**arrays, terminated=header["terminated"])
 
@@ -199,7 +228,7 @@ class Replay:
         """
         rows = [entry.rows for entry in self._files if entry.number < count]
         unused = min(_forgotten(rows, self.max_frames), self._first)
-        for number, rows_, _ in self._files[:unused]:
+        for number, rows_, *_ in self._files[:unused]:
             self._path(number, rows_).unlink(missing_ok=True)
             self._checked.pop(number, None)
         del self._files[:unused]
@@ -230,16 +259,15 @@ class Replay:
             self._first += 1
 
     def _fill(
-        self, parts: dict[str, np.ndarray], length: int, index: int, place: float
+        self, parts: dict[str, np.ndarray], length: int, entry: Entry, start: int
     ) -> None:
-        """Write one chunk into ``parts``, at ``place`` in [0, 1) of the starts."""
-        number, rows, checksum = self._files[self._first + index]
-        start = int(place * (max(rows - length, 0) + 1))
-        taken = min(rows, length)
+        """Write the chunk of an episode that begins at a row into ``parts``."""
+        number, rows, checksum, terminated = entry
+        taken = min(rows - start, length)
         path = self._path(number, rows)
         try:
-            if self._checked.get(number) != (stamp := _stamp(path)):
-                _inspect(path, rows, checksum)
+            if self._checked.get(number) != (stamp := stamp_of(path)):
+                inspect(path, rows, checksum)
                 self._checked[number] = stamp
             opened = safe_open(path, framework="numpy")  # compares header and size
         except (ValueError, SafetensorError) as error:
@@ -248,8 +276,7 @@ class Replay:
                 "which sets the file aside"
             ) from error
         with opened as file:
-            header = header_of(file.metadata(), "episode")
-            if rows < length and not header["terminated"]:
+            if taken < length and not terminated:
                 raise ValueError(
                     f"a time limit cut episode {number} after {rows} rows, fewer than "
                     f"the {length} of a chunk; lower train.chunk to at most {rows}"
@@ -274,8 +301,8 @@ class Replay:
         ]
         for number, rows, path in listing:
             try:
-                stamp = _stamp(path)
-                checksum, layout = _inspect(path, rows, recorded.get(number))
+                stamp = stamp_of(path)
+                checksum, terminated, layout = inspect(path, rows, recorded.get(number))
                 self._check_kind(layout)
             except ValueError as error:
                 self._next = number + 1  # its number stays taken
@@ -286,7 +313,7 @@ class Replay:
                 continue
             if self._files and number == self._files[-1].number:
                 raise ValueError(f"two files claim to be episode {number}: see {path}")
-            self._append(Entry(number, rows, checksum), layout)
+            self._append(Entry(number, rows, checksum, terminated), layout)
             self._checked[number] = stamp
         if told:
             warnings.warn(f"in {self.directory}: {'; '.join(told)}", stacklevel=3)
@@ -299,48 +326,3 @@ def _forgotten(rows: Sequence[int], max_frames: int | None) -> int:
         frames -= rows[first]
         first += 1
     return first
-
-
-def _layout(arrays: dict[str, np.ndarray]) -> Layout:
-    """How one row of an episode looks; a ValueError if an episode cannot look so."""
-    for name, kinds in _KINDS.items():
-        kind = (arrays[name].dtype.name, arrays[name].ndim)
-        if kind not in kinds:
-            raise ValueError(f"{name} has (dtype, axes) {kind}, not one of {kinds}")
-    rows = {name: len(array) for name, array in arrays.items()}
-    if len(set(rows.values())) > 1:
-        raise ValueError(f"the arrays of an episode differ in their rows: {rows}")
-    return {name: (array.dtype.name, array.shape[1:]) for name, array in arrays.items()}
-
-
-def _check_values(arrays: dict[str, np.ndarray]) -> None:
-    """Refuse what would poison the replay: no decision, no finite number, a shift."""
-    if len(arrays["reward"]) < 2:
-        raise ValueError(f"the episode has {len(arrays['reward'])} rows, fewer than 2")
-    for name, array in arrays.items():
-        finite = np.isfinite(array)
-        if not finite.all():
-            row = int(np.argwhere(~finite)[0, 0])
-            raise ValueError(f"{name} is not finite in row {row}: {array[row]}")
-    if arrays["action"][0].any() or arrays["reward"][0] != 0:
-        raise ValueError("row 0 is the reset, so its action and reward must be zero")
-
-
-def _stamp(path: Path) -> Stamp:
-    """What the system says of a file, without reading it."""
-    now = path.stat()
-    return now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
-
-
-def _inspect(path: Path, rows: int, recorded: str | None) -> tuple[str, Layout]:
-    """The checksum and layout of a file; a ValueError says why it is no episode."""
-    arrays, header, checksum = unseal(path, "episode")
-    if set(arrays) != set(_KINDS) or not isinstance(header.get("terminated"), bool):
-        raise ValueError("it is sealed, but not as an episode")
-    layout = _layout(arrays)
-    _check_values(arrays)
-    if len(arrays["reward"]) != rows:
-        raise ValueError("its rows are not as many as its name says")
-    if recorded not in (None, checksum):
-        raise ValueError("it is not the episode that the run recorded")
-    return checksum, layout
