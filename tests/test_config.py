@@ -114,6 +114,7 @@ def test_the_preset_paper_is_the_paper():
         "train.precision": "fp32",
         "train.compile": "auto",
         "train.shortest_chunk": None,
+        "train.carry_states": False,
         "train.device": "cpu",
     }
 

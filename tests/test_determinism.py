@@ -21,7 +21,7 @@ TRAIN = [
 VARIANTS = [["--model.dynamics", name] for name in DYNAMICS]
 VARIANTS += [["--planner.method", name] for name in METHODS if name != "cem"]
 VARIANTS += [["--env.isolate", "True"], ["--env.observation", "state"]]
-VARIANTS += [["--train.parallel", "True"]]
+VARIANTS += [["--train.parallel", "True"], ["--train.carry_states", "True"]]
 
 
 # The toy may stay at the end of its line, of which a run warns.

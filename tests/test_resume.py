@@ -130,6 +130,24 @@ def test_an_agent_of_two_tasks_goes_on_with_the_one_whose_turn_it_is(
     assert digest(run) == both_uncut
 
 
+@pytest.mark.parametrize("calls", [2, 5, 8])
+def test_a_run_that_carries_states_goes_on_in_them(tmp_path, calls):
+    """Killed, or told to stop, in each of three fits."""
+    carrying = [
+        *TRAIN,
+        "--train.carry_states",
+        "True",
+        "--train.shortest_chunk",
+        "None",
+    ]
+    assert planet(*carrying, "--run", tmp_path / "uncut") == 0
+    for send in (signal.SIGTERM, signal.SIGKILL):
+        run = tmp_path / send.name
+        planet(*carrying, "--run", run, place=UPDATE, calls=calls, send=send)
+        assert planet("train", "--resume", run) == 0
+        assert digest(run) == digest(tmp_path / "uncut")
+
+
 def test_a_finished_run_is_resumed_without_a_change(uncut, tmp_path):
     run = tmp_path / "run"
     assert planet(*TRAIN, "--run", run) == 0

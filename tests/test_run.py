@@ -56,6 +56,11 @@ def test_a_directory_without_a_run_is_not_opened(tmp_path):
         ("train", {"chunk": 1002}, r"chunk \(=1002\) is more than the 1001 rows"),
         ("train", {"episodes": 1}, r"episodes \(=1\) includes the seed episodes"),
         ("train", {"shortest_chunk": 7}, r"shortest_chunk \(=7\) must be at most .*=6"),
+        (
+            "train",
+            {"carry_states": True, "shortest_chunk": 3},
+            r"carry_states .*shortest_chunk \(=3\)",
+        ),
         ("objective", {"overshooting": 7}, r"\.overshooting .* chunks of 7 rows"),
         ("objective", {"reward_overshooting": 6}, r"reward_.* chunks of 7 rows"),
         (

@@ -57,7 +57,7 @@ LAYERS = [
         "envs",
         "envs.simulator",
     ],
-    ["overshooting", "value"],
+    ["batches", "overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["attempts", "simulated"],

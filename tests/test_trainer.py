@@ -254,6 +254,7 @@ EFFECTS = {
     "train.batch": 5,
     "train.chunk": 5,
     "train.shortest_chunk": 3,
+    "train.carry_states": True,
     "train.random_actions": "bang-bang",
     "train.parallel": True,
     "train.collection": "random",

@@ -15,18 +15,21 @@ from torch import Tensor
 
 from planet_torch import checkpoint
 from planet_torch.agent import Agent, BangBangAgent, PlanetAgent, RandomAgent
+from planet_torch.batches import Apart, Batches, Successive
 from planet_torch.build_model import (
     Spaces,
     check_weights,
     objective_terms,
     world_model,
 )
+from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, Method, PlannerConfig
 from planet_torch.cores import use_threads
 from planet_torch.envs import make
 from planet_torch.memory import keep_freed_memory
 from planet_torch.objectives import check_recipe
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
+from planet_torch.replay import Replay
 from planet_torch.world_model import WorldModel
 
 PLANNERS: dict[str, type[Planner]] = {
@@ -96,6 +99,11 @@ def _check_lengths(config: Config) -> None:
         raise ValueError(
             f"train.shortest_chunk (={train.shortest_chunk}) must be at most "
             f"train.chunk (={train.chunk})"
+        )
+    if train.carry_states and train.shortest_chunk is not None:
+        raise ValueError(
+            "train.carry_states lets chunks of one length follow one another, so it "
+            f"goes without train.shortest_chunk (={train.shortest_chunk})"
         )
 
 
@@ -211,6 +219,18 @@ def _ignored_by(method: str) -> dict[str, Any]:
     known = {"method", *OF_THE_MODEL, *own}
     defaults = asdict(PlannerConfig())
     return {name: value for name, value in defaults.items() if name not in known}
+
+
+def batches(config: Config, replay: Replay, model: WorldModel) -> Batches:
+    """Where the chunks come from that a model learns of."""
+    train = config.train
+    shape = train.batch, train.chunk
+    if train.carry_states:
+        return Successive(replay, *shape, model.dynamics.initial)
+    shortest = train.shortest_chunk
+    return Apart(
+        replay, [shape] if shortest is None else mixed_lengths(*shape, shortest)
+    )
 
 
 def pretrained(config: Config, spaces: Spaces) -> Mapping[str, Tensor] | None:

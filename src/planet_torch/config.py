@@ -223,6 +223,10 @@ class TrainConfig(Options):
     shortest_chunk: Count | None = None
     """Each update has chunks of L, L/2, L/4 ... rows, drawn at random down to this
     length, and as many rows in all; None is L only, as in the paper."""
+    carry_states: bool = False
+    """Let chunks follow one another through episodes, each from the state in which the
+    one before it ended; False is chunks from anywhere and the zero state, as in the
+    paper."""
     collection: Literal["planned", "random"] = "planned"
     """How episodes are collected: the agent plans, or acts at random; an evaluation
     plans in any case."""

@@ -43,10 +43,15 @@ class Term(ABC):
         """The term without its weight, and the value of it to show."""
 
 
-def filtered(model: WorldModel, chunk: Chunk, generator: torch.Generator) -> Filtered:
-    """Read a chunk with fresh dequantisation noise and filter it."""
+def filtered(
+    model: WorldModel,
+    chunk: Chunk,
+    generator: torch.Generator,
+    state: State | None = None,
+) -> Filtered:
+    """Read a chunk with fresh dequantisation noise and filter it, from a state."""
     observation = model.prepare(chunk.observation, generator)
-    states = model.observe(observation, chunk.action, generator)
+    states = model.observe(observation, chunk.action, generator, state)
     return Filtered(observation, chunk.action, chunk.reward, *states)
 
 
@@ -56,11 +61,20 @@ def objective(
     chunk: Chunk,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The loss to minimise, and the value of each term to show."""
-    read = filtered(model, chunk, generator)
+    """The loss to minimise of a chunk, and the value of each term to show."""
+    return total(model, terms, filtered(model, chunk, generator), generator)
+
+
+def total(
+    model: WorldModel,
+    terms: Sequence[Term],
+    read: Filtered,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """As ``objective``, of a chunk that is filtered already."""
     values = {term.name: term(model, read, generator) for term in terms}
-    total = torch.stack([term.weight * values[term.name][0] for term in terms]).sum()
-    return total, {name: shown.detach() for name, (_, shown) in values.items()}
+    loss = torch.stack([term.weight * values[term.name][0] for term in terms]).sum()
+    return loss, {name: shown.detach() for name, (_, shown) in values.items()}
 
 
 def kl_divergence(q: State, p: State) -> Float[Tensor, "*batch"]:

@@ -17,14 +17,15 @@ from torch import nn
 from planet_torch import build, build_model, checkpoint
 from planet_torch.ahead import collector
 from planet_torch.attempts import Attempts, Play
-from planet_torch.chunk import Chunk, Episode, mixed_lengths
+from planet_torch.chunk import Chunk, Episode
 from planet_torch.collector import Played, PlayTask, play
 from planet_torch.compilation import compile_parts
+from planet_torch.dynamics import State
 from planet_torch.envs.checked import EnvError, check_length
 from planet_torch.files import file_name
 from planet_torch.guard import Guard, NotFiniteError, check_update
 from planet_torch.metrics import Counters, Reporter
-from planet_torch.objectives import objective
+from planet_torch.objectives import filtered, total
 from planet_torch.optimiser import average_into
 from planet_torch.replay import Replay
 from planet_torch.rollout import run_episodes
@@ -71,6 +72,7 @@ class Trainer:
         self.terms = build_model.objective_terms(self.config)
         train = self.config.train
         self.replay = replay or Replay(run.episodes, train.replay_frames)
+        self.batches = build.batches(self.config, self.replay, self.world_model)
         self.counters = Counters()
         self.evaluated = 0  # how many rounds there were at the last evaluation
         self.sums: dict[str, float] = {}  # of what the updates since the last fit gave
@@ -145,34 +147,35 @@ class Trainer:
 
     def update(self) -> None:
         """One gradient step on one batch of chunks."""
-        train = self.config.train
-        stream, shape = self.streams["replay"], (train.batch, train.chunk)
-        if train.shortest_chunk is not None:
-            shapes = mixed_lengths(*shape, train.shortest_chunk)
-            shape = shapes[int(torch.randint(len(shapes), (), generator=stream))]
-        chunk = self.replay.sample(*shape, stream)
+        chunk, states = self.batches.draw(self.streams["replay"])
         with self.guard:
-            self.learn(chunk)
+            self.learn(chunk.to(self.config.train.device), states)
         self.counters = replace(self.counters, updates=self.counters.updates + 1)
 
-    def learn(self, chunk: Chunk) -> None:
+    def learn(self, chunk: Chunk, states: State | None) -> None:
         """Move the weights, unless a number is not finite."""
-        train, noise = self.config.train, self.streams["model"].get_state()
-        loss, shown = objective(
-            self.world_model, self.terms, chunk.to(train.device), self.streams["model"]
-        )
+        model, stream = self.world_model, self.streams["model"]
+        noise = stream.get_state()
+        read = filtered(model, chunk, stream, states)
+        loss, shown = total(model, self.terms, read, stream)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(
-            self.world_model.parameters(), self.config.optimiser.gradient_clip
+            model.parameters(), self.config.optimiser.gradient_clip
         )
         shown = {"loss": loss.detach(), **shown, "gradient": norm}
         values = dict(zip(shown, torch.stack([*shown.values()]).tolist(), strict=True))
         decay, number = self.config.optimiser.average, self.counters.updates + 1
-        cause = {"world_model": self.world_model.state_dict(), "noise": noise}
-        check_update(number, values, {**cause, "chunk": vars(chunk)}, self.config)
+        cause = {
+            "world_model": model.state_dict(),
+            "noise": noise,
+            "chunk": vars(chunk),
+        }
+        before = {} if states is None else {"states": vars(states)}
+        check_update(number, values, {**cause, **before}, self.config)
+        self.batches.ended(read.posteriors)
         self.optimiser.step()
-        average_into(self.average, self.world_model, decay, number)
+        average_into(self.average, model, decay, number)
         self.sums |= {name: self.sums.get(name, 0.0) + values[name] for name in values}
 
     def on_skip(self, error: NotFiniteError) -> None:
@@ -289,6 +292,7 @@ class Trainer:
             "counters": asdict(self.counters),
             "evaluated": self.evaluated,
             "sums": self.sums,
+            "batches": self.batches.state_dict(),
             "metrics": self.reporter.mark(),
             "spaces": asdict(self.spaces),
             "episodes": self.replay.checksums,
@@ -326,6 +330,7 @@ class Trainer:
             self.evaluated = state["evaluated"]
             self.sums = state["sums"]
         self.replay.truncate(self.counters.episodes)
+        self.batches.load_state_dict(state.get("batches", {}))
 
     @contextmanager
     def saved_if_stopped(self) -> Iterator[None]:
