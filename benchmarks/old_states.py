@@ -44,7 +44,8 @@ def errors(
     length = min(map(len, episodes))
     first, end = max(WINDOWS), length - AHEAD
     if end - first < SPANS:
-        sys.exit(f"episodes of {length} rows are too short: {first + AHEAD + SPANS}")
+        least = first + AHEAD + SPANS
+        sys.exit(f"episodes of {length} rows are too short: it takes {least}")
     chunk = Chunk.of(episodes, length)
     generator = torch.Generator().manual_seed(0)
     embedding = model.embed(model.prepare(chunk.observation, generator))
