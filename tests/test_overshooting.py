@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from planet_torch.drnn import DRNN
 from planet_torch.dynamics import State
 from planet_torch.objectives import Divergence, Filtered, filtered, kl_divergence
 from planet_torch.overshooting import (
@@ -70,6 +71,23 @@ def test_the_action_of_the_first_row_moves_the_zero_state():
     chunk = counted([100, 200], [8, 1])
     states = imagine_ahead(counting_model(), chunk, 2, stream())
     assert [state.sample.flatten().tolist() for state in states] == [[8, 101], [9]]
+
+
+def test_or_the_state_in_which_the_chunk_before_it_ended():
+    chunk = counted([100, 200], [8, 1])
+    chunk = Filtered(**{**vars(chunk), "before": gaussian([[50.0]])})
+    states = imagine_ahead(counting_model(), chunk, 2, stream())
+    assert [state.sample.flatten().tolist() for state in states] == [[58, 101], [59]]
+
+
+@pytest.mark.parametrize("dynamics", [RSSM, SSM, RNN, DRNN])
+def test_the_first_distance_imagines_the_priors_of_the_filter(dynamics):
+    """Whatever state the chunk begins in, since both draw no noise here."""
+    model = quiet(small_model(dynamics))
+    before = filtered(model, small_chunk(3, 5), stream()).posteriors[:, -1]
+    chunk = filtered(model, small_chunk(3, 4), stream(), before)
+    (states,) = imagine_ahead(model, chunk, 1, stream())
+    assert_states_close(states, chunk.priors)
 
 
 @pytest.mark.parametrize("dynamics", [RSSM, SSM, RNN])

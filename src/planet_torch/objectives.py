@@ -21,13 +21,17 @@ from planet_torch.world_model import WorldModel
 
 @dataclass(frozen=True)
 class Filtered:
-    """A chunk with what the world model inferred from it, each part (B, L, ...)."""
+    """A chunk with what the world model inferred from it, each part (B, L, ...).
+
+    Before its first row it was in a state of its own (B, ...), or in the zero state.
+    """
 
     observation: Tensor
     action: Tensor
     reward: Tensor
     posteriors: State
     priors: State
+    before: State | None = None
 
 
 class Term(ABC):
@@ -52,7 +56,7 @@ def filtered(
     """Read a chunk with fresh dequantisation noise and filter it, from a state."""
     observation = model.prepare(chunk.observation, generator)
     states = model.observe(observation, chunk.action, generator, state)
-    return Filtered(observation, chunk.action, chunk.reward, *states)
+    return Filtered(observation, chunk.action, chunk.reward, *states, state)
 
 
 def objective(

@@ -1,9 +1,9 @@
 """Overshooting: terms of the loss for what is predicted several steps ahead.
 
-A chunk of L rows has L places from which to imagine: the zero state before its first
-row, and each posterior but the last. From all of them at once the model imagines the
-next D rows. What is d steps ahead of the place before row t is in row t + d - 1; what
-would be past the end of the chunk is never computed.
+A chunk of L rows has L places from which to imagine: the state before its first row,
+which is zero in the paper, and each posterior but the last. From all of them at once
+the model imagines the next D rows. What is d steps ahead of the place before row t is
+in row t + d - 1; what would be past the end of the chunk is never computed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def imagine_ahead(
     dynamics = model.dynamics
     noise = model.noise(distance, batch, length, generator=generator)
     actions = dynamics.project_action(chunk.action)
-    state = concatenate([dynamics.initial(batch, 1), chunk.posteriors[:, :-1]])
+    before = dynamics.initial(batch) if chunk.before is None else chunk.before
+    first = before.map(lambda part: part[:, None])
+    state = concatenate([first, chunk.posteriors[:, :-1]])
     for d in range(distance):
         rows = slice(length - d)  # the others would leave the chunk
         carry = dynamics.advance(state[:, rows], actions[:, d:])
