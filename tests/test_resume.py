@@ -133,13 +133,7 @@ def test_an_agent_of_two_tasks_goes_on_with_the_one_whose_turn_it_is(
 @pytest.mark.parametrize("calls", [2, 5, 8])
 def test_a_run_that_carries_states_goes_on_in_them(tmp_path, calls):
     """Killed, or told to stop, in each of three fits."""
-    carrying = [
-        *TRAIN,
-        "--train.carry_states",
-        "True",
-        "--train.shortest_chunk",
-        "None",
-    ]
+    carrying = [*TRAIN, "--train.carry_states", "True"]
     assert planet(*carrying, "--run", tmp_path / "uncut") == 0
     for send in (signal.SIGTERM, signal.SIGKILL):
         run = tmp_path / send.name

@@ -87,26 +87,23 @@ class Successive:
         initial: Callable[[int], State],
     ) -> None:
         self.replay, self.batch, self.length = replay, batch, length
-        self.places: list[Place] = []  # that come next; none yet
+        self.following: list[tuple[int, int]] = []  # the episodes and rows after them
         self.zero = initial(batch)
-        self.states = self.zero  # before them
+        self.states = self.zero  # in which they ended
 
     def draw(self, generator: torch.Generator) -> tuple[Chunk, State | None]:
         """The chunks that come next, or first ones of other episodes."""
-        others = self.replay.draw(self.batch, generator)
-        shares = torch.rand(self.batch, dtype=torch.float64, generator=generator)
-        each = list(zip(others, shares.tolist(), strict=True))
-        anywhere = [(e, int(u * self._starts(e))) for e, u in each]
-        begins = [(e, self._first(e, u)) for e, u in each]
-        places = self.places or anywhere
-        over = [not self._goes_on(*place) for place in places]
-        places = [
-            begin if is_over else place
-            for begin, place, is_over in zip(begins, places, over, strict=True)
-        ]
-        states = self.states.map(partial(_without, torch.tensor(over)))
+        if self.following:
+            begins = [self._begin(*d) for d in self.replay.draw(self.batch, generator)]
+            nexts = [self._next(*following) for following in self.following]
+            over = torch.tensor([place is None for place in nexts])
+            places = [n or begin for n, begin in zip(nexts, begins, strict=True)]
+            states = self.states.map(partial(_without, over))
+        else:
+            places = self.replay.places(self.batch, self.length, generator)
+            states = self.zero
+        self.following = [(e.number, start + self.length) for e, start in places]
         self.states = self.zero  # unless it is told of others
-        self.places = [(entry, start + self.length) for entry, start in places]
         return self.replay.cut(places, self.length), states
 
     def ended(self, posteriors: State) -> None:
@@ -114,39 +111,34 @@ class Successive:
         self.states = posteriors[:, -1].map(torch.detach)
 
     def state_dict(self) -> dict[str, Any]:
-        """The places that come next, and the states before them."""
-        places = [[entry.number, start] for entry, start in self.places]
-        return {"places": places, "states": list(self.states.parts)}
+        """The rows that follow, and the states before them."""
+        following = [[number, start] for number, start in self.following]
+        return {"places": following, "states": list(self.states.parts)}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Go on from there; an episode that is gone is over.
+        """Go on from there.
 
         What does not fit, as of a run that had other batches, is left: it begins anew.
         """
         if len(content.get("places", [])) != self.batch:
             return
-        gone = Entry(-1, 0, "", terminated=False)
-        self.places = [
-            (self.replay.entry(number) or gone, start)
-            for number, start in content["places"]
-        ]
+        self.following = [(number, start) for number, start in content["places"]]
         parts = zip(content["states"], self.zero.parts, strict=True)
         self.states = type(self.zero)(*(part.to(zero.device) for part, zero in parts))
 
-    def _starts(self, entry: Entry) -> int:
-        """How many rows of an episode a chunk may begin with."""
-        return max(entry.rows - self.length, 0) + 1
-
-    def _goes_on(self, entry: Entry, start: int) -> bool:
-        """Whether a chunk can begin at a row of an episode that is still sampled."""
+    def _next(self, number: int, start: int) -> Place | None:
+        """Where a walk goes on; None if its episode is over, or no longer sampled."""
+        entry = self.replay.entry(number)
+        if entry is None:
+            return None
         left = entry.rows - start
-        enough = left >= self.length or (entry.terminated and left > 0)
-        return enough and self.replay.entry(entry.number) is not None
+        goes_on = left >= self.length or (entry.terminated and left > 0)
+        return (entry, start) if goes_on else None
 
-    def _first(self, entry: Entry, share: float) -> int:
-        """The row with which a walk begins, by a draw from [0, 1)."""
-        later = min(self.length, self._starts(entry))
-        return int(max(2 * share - 1, 0) * later)
+    def _begin(self, entry: Entry, share: float) -> Place:
+        """Where a walk begins, by a draw from [0, 1)."""
+        later = min(self.length, entry.starts(self.length))
+        return entry, int(max(2 * share - 1, 0) * later)
 
 
 def _without(rows: Tensor, part: Tensor) -> Tensor:

@@ -48,6 +48,10 @@ class Entry(NamedTuple):
     checksum: str
     terminated: bool
 
+    def starts(self, length: int) -> int:
+        """How many of its rows a chunk of some length may begin with."""
+        return max(self.rows - length, 0) + 1
+
 
 Place = tuple[Entry, int]
 """An episode, and the row of it that a chunk begins with."""
@@ -150,16 +154,19 @@ class Replay:
                 limit before it had ``length`` rows, as nobody knows how it went on, or
                 if its file was spoilt since the replay was opened.
         """
-        chosen = self.draw(batch, generator)
-        places = torch.rand(batch, dtype=torch.float64, generator=generator).tolist()
-        starts = [
-            int(place * (max(entry.rows - length, 0) + 1))
-            for entry, place in zip(chosen, places, strict=True)
-        ]
-        return self.cut(list(zip(chosen, starts, strict=True)), length)
+        return self.cut(self.places(batch, length, generator), length)
 
-    def draw(self, count: int, generator: torch.Generator) -> list[Entry]:
-        """So many of the episodes that are sampled, uniformly.
+    def places(
+        self, batch: int, length: int, generator: torch.Generator
+    ) -> list[Place]:
+        """Where `sample` takes its chunks."""
+        drawn = self.draw(batch, generator)
+        return [(entry, int(share * entry.starts(length))) for entry, share in drawn]
+
+    def draw(self, count: int, generator: torch.Generator) -> list[tuple[Entry, float]]:
+        """So many of the episodes that are sampled, each with a number in [0, 1).
+
+        Both are uniform; the number is to choose a place in the episode by.
 
         Raises:
             ValueError: if there is none.
@@ -167,7 +174,9 @@ class Replay:
         if not len(self):
             raise ValueError(f"no episodes to sample from in {self.directory}")
         chosen = torch.randint(len(self), (count,), generator=generator).tolist()
-        return [self._files[self._first + index] for index in chosen]
+        shares = torch.rand(count, dtype=torch.float64, generator=generator).tolist()
+        entries = [self._files[self._first + index] for index in chosen]
+        return list(zip(entries, shares, strict=True))
 
     def cut(self, places: Sequence[Place], length: int) -> Chunk:
         """The chunks that begin at these places; see `sample`."""
