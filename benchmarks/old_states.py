@@ -18,7 +18,7 @@ from itertools import pairwise
 import torch
 
 from planet_torch.chunk import Chunk, Episode
-from planet_torch.dynamics import State, stack
+from planet_torch.dynamics import State
 from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.world_model import WorldModel
@@ -30,11 +30,8 @@ SPANS = 5  # of an episode
 
 def filtered(model: WorldModel, embedding: torch.Tensor, action: torch.Tensor) -> State:
     """The means of all posteriors (B, L, ...), from the zero state."""
-    state, states = model.dynamics.initial(len(action)), []
-    for row, led in zip(embedding.unbind(1), action.unbind(1), strict=True):
-        state = model.dynamics.step(state, led, row, None)
-        states.append(state)
-    return stack(states)
+    still = torch.zeros(2, *action.shape[:2], model.dynamics.stochastic_size)
+    return model.dynamics.observe(embedding, action, still)[0]
 
 
 def errors(
