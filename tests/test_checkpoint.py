@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from planet_torch import checkpoint
+from planet_torch.sealed import seal
 
 CONTENT = {"world_model": {"weight": torch.arange(3.0)}, "counters": {"updates": 7}}
 
@@ -57,6 +58,17 @@ def test_what_is_not_whole_is_refused(tmp_path, damage):
     path.write_bytes(path.read_bytes()[:-50] if damage is None else damage)
     with pytest.raises(ValueError, match="is not a whole checkpoint"):
         checkpoint.load(path)
+
+
+def test_a_checkpoint_whose_parts_have_no_names_is_refused(tmp_path):
+    path = tmp_path / "checkpoint-000000001.safetensors"
+    path.write_bytes(seal("checkpoint", {}, {"content": [[None, None]]})[0])
+    with pytest.raises(ValueError, match="its parts have no names"):
+        checkpoint.load(path)
+    old = tmp_path / "checkpoint-000000001.pt"
+    torch.save({1: torch.zeros(2)}, old)
+    with pytest.raises(ValueError, match="its parts have no names"):
+        checkpoint.load(old)
 
 
 class Evil:

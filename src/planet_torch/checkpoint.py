@@ -73,11 +73,11 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         ValueError: if the file is not a whole checkpoint.
     """
     try:
-        if path.suffix == ".pt":
-            return _load_zip(path, device)
-        arrays, header, _ = unseal(path, "checkpoint")
-        tensors = {k: torch.tensor(a, device=device) for k, a in arrays.items()}
-        return dict(_together(header["content"], tensors))
+        read = _load_zip if path.suffix == ".pt" else _load_sealed
+        content = dict(read(path, device))
+        if {type(name) for name in content} - {str}:
+            raise ValueError("its parts have no names")
+        return content
     except (*MALFORMED, RuntimeError) as error:
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
 
@@ -222,7 +222,14 @@ def _together(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     return {key: _together(part, tensors) for key, part in items}
 
 
-def _load_zip(path: Path, device: str) -> dict[str, Any]:
+def _load_sealed(path: Path, device: str) -> Any:
+    """What `save` wrote, whatever it is."""
+    arrays, header, _ = unseal(path, "checkpoint")
+    tensors = {k: torch.tensor(a, device=device) for k, a in arrays.items()}
+    return _together(header["content"], tensors)
+
+
+def _load_zip(path: Path, device: str) -> dict[Any, Any]:
     """A checkpoint of the first version, by ``torch.save``; no pickle is executed."""
     check_file(path)
     try:
