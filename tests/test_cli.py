@@ -305,6 +305,31 @@ def test_a_preset_alone_is_that_preset(preset):
     assert train.config == dataclasses.replace(PRESETS[preset], task="t")
 
 
+def test_a_run_gives_its_options_to_a_new_one(run):
+    train = cli.parse("train", ["--like", str(run)])
+    assert train.config == Run.open(run).config
+    assert train.directory.name == "toys-integrator-like-run-0"
+    words = ["toys:other", "--like", str(run), "--seed", "5", "--train.chunk", "7"]
+    train = cli.parse("train", words)
+    options = dataclasses.replace(train.config.train, chunk=6)
+    like = Run.open(run).config
+    assert train.config.train.chunk == 7
+    assert dataclasses.replace(train.config, train=options) == dataclasses.replace(
+        like, task="toys:other", seed=5
+    )
+    assert train.directory.name == "toys-other-like-run-5"
+
+
+def test_a_run_like_another_is_the_same_again(run, tmp_path):
+    assert main(["train", "--like", str(run), "--run", str(tmp_path / "again")]) == 0
+    weights = [
+        next(checkpoint.whole(directory / "checkpoints", {}))[1]["world_model"]
+        for directory in (run, tmp_path / "again")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+
 @pytest.mark.parametrize(
     ("task", "name"),
     [
@@ -348,6 +373,10 @@ def test_a_misspelt_option_is_answered_with_the_right_one(option, capsys):
             "planner.elites (=5) has no effect on mppi",
         ),
         ("train toys:integrator --train.device abacus", "train.device (='abacus')"),
+        ("train --like nowhere", "nowhere holds no run"),
+        ("train --like", "Missing value for argument '--like'"),
+        ("train --like x --preset cpu", "--preset and --like both give defaults"),
+        ("train --resume x --like y", "--like is for a new run; --resume goes by x"),
         ("train --resume nowhere", "nowhere holds no run"),
         ("train x --resume nowhere", "nowhere holds no run"),
         ("train --resume nowhere --train.batch 3", "nowhere holds no run"),

@@ -35,6 +35,9 @@ class RunOptions:
     with commas between them are learned by one agent."""
     preset: Preset = "cpu"
     """Gives each option its default."""
+    like: OptionalDirectory = None
+    """A run or an exported agent that does so in place of a preset, for TASK and seed,
+    too: with nothing else, the same again."""
     run: OptionalDirectory = None
     """Where the new run goes; runs/TASK-PRESET-SEED if left out."""
     seed: Seed = 0
@@ -48,9 +51,14 @@ class RunOptions:
 
     @classmethod
     def from_words(cls: type[Kind], words: Sequence[str]) -> Kind:
-        """The command with the values of the preset that the words name."""
-        name = given("--preset", words)
-        command = cls.from_preset(name if name in PRESETS else "cpu")
+        """The command with the values of the preset, or run, that the words name."""
+        name, like = given("--preset", words), given("--like", words)
+        if name and like:
+            raise ValueError("--preset and --like both give defaults: leave one out")
+        if like:
+            command = cls.from_run(Path(like))
+        else:
+            command = cls.from_preset(name if name in PRESETS else "cpu")
         return replace(command, planner=searching(command.planner, words))
 
     @classmethod
@@ -59,6 +67,13 @@ class RunOptions:
         values = PRESETS[name]
         groups = {g: getattr(values, g) for g in vars(values) if g != "task"}
         return cls(preset=name, **groups)
+
+    @classmethod
+    def from_run(cls: type[Kind], directory: Path) -> Kind:
+        """The command with the values of a run or an exported agent."""
+        from planet_torch.resume import stored_config
+
+        return cls(**vars(stored_config(directory)[0]))
 
     @property
     def config(self) -> Config:
@@ -71,7 +86,8 @@ class RunOptions:
     def directory(self) -> Path:
         """Where a new run goes."""
         name = task_name(self.task or "")
-        return self.run or Path("runs") / f"{name}-{self.preset}-{self.seed}"
+        source = f"like-{self.like.resolve().name}" if self.like else self.preset
+        return self.run or Path("runs") / f"{name}-{source}-{self.seed}"
 
 
 def task_name(tasks: str) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from planet_torch.commands.options import RunOptions
 from planet_torch.commands.types import OptionalDirectory, given, searching
-from planet_torch.presets import PRESETS, Preset
+from planet_torch.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,15 @@ class Train(RunOptions):
     def from_words(cls, words: Sequence[str]) -> Train:
         """The command with the values of the run or the preset that the words name."""
         name, directory = given("--preset", words), given("--resume", words)
+        if directory and given("--like", words):
+            raise ValueError(f"--like is for a new run; --resume goes by {directory}")
         if not directory or not (Path(directory) / "config.json").exists():
             return super().from_words(words)
-        preset = next((known for known in PRESETS if known == name), None)
-        command = cls.from_run(Path(directory), preset)
+        command = cls.from_run(Path(directory))
+        if name in PRESETS:
+            values = cls.from_preset(name)
+            command = replace(values, task=command.task, seed=command.seed)
         return replace(command, planner=searching(command.planner, words))
-
-    @classmethod
-    def from_run(cls, directory: Path, preset: Preset | None = None) -> Train:
-        """The command with the values of a run, or of a preset for its task."""
-        from planet_torch.resume import stored_config
-
-        values, _ = stored_config(directory)
-        if preset is not None:
-            values = replace(PRESETS[preset], task=values.task, seed=values.seed)
-        return cls(**vars(values))
 
     def __call__(self) -> int:
         """Train."""
