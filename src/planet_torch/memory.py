@@ -27,7 +27,8 @@ def keep_freed_memory() -> bool:
     if not hasattr(library, "mallopt"):  # another C library, such as musl
         return False
     taken = library.mallopt(_MMAP_THRESHOLD, 2**30)
-    return bool(taken and library.mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+    # -1 is never. An update of paper size frees more than the largest number there is.
+    return bool(taken and library.mallopt(_TRIM_THRESHOLD, -1))
 
 
 def peak_memory() -> int:
