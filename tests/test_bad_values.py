@@ -28,6 +28,7 @@ TEXTS = {  # options that are words of the user's own
     "override": "banana",
     "train.device": "abacus",
     "train.pretrained": "nowhere",
+    "like": "nowhere",
 }
 ELSEWHERE = {
     ("doctor", "run"),  # whose report it is: tests/test_doctor.py
@@ -44,6 +45,7 @@ FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
 FIRST |= {name: ["RUN"] for name in ("evaluate", "export", "predict")}
 FIRST |= {"plan": ["dmc/cartpole-balance"]}
 FIRST |= {"experiment": ["run", "models", "--scale", "debug"]}
+KNOWN = "preset", "like", "resume"  # what gives the defaults
 TINY = ["--preset", "debug", "--train.chunk", "6"]
 
 
@@ -108,7 +110,7 @@ def test_a_bad_value_is_one_line(
     words = [*FIRST.get(command, []), f"--{option}", value]
     if (command, option) in POSITIONAL:
         words = [*FIRST.get(command, [])[: int(option == "name")], value]
-    if command in ("train", "estimate") and option not in ("preset", "resume"):
+    if command in ("train", "estimate") and option not in KNOWN:
         words += [word for word in TINY if option != "train.chunk"]
     words = [str(finished.directory) if word == "RUN" else word for word in words]
     assert main([command, *words]) == 2
