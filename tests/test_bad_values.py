@@ -45,7 +45,7 @@ FIRST = {"train": ["toys:integrator"], "estimate": ["toys:integrator"]}
 FIRST |= {name: ["RUN"] for name in ("evaluate", "export", "predict")}
 FIRST |= {"plan": ["dmc/cartpole-balance"]}
 FIRST |= {"experiment": ["run", "models", "--scale", "debug"]}
-KNOWN = "preset", "like", "resume"  # what gives the defaults
+DEFAULTS = "preset", "like", "resume"  # which give those of the others
 TINY = ["--preset", "debug", "--train.chunk", "6"]
 
 
@@ -110,7 +110,7 @@ def test_a_bad_value_is_one_line(
     words = [*FIRST.get(command, []), f"--{option}", value]
     if (command, option) in POSITIONAL:
         words = [*FIRST.get(command, [])[: int(option == "name")], value]
-    if command in ("train", "estimate") and option not in KNOWN:
+    if command in ("train", "estimate") and option not in DEFAULTS:
         words += [word for word in TINY if option != "train.chunk"]
     words = [str(finished.directory) if word == "RUN" else word for word in words]
     assert main([command, *words]) == 2
