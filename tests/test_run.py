@@ -12,6 +12,7 @@ import planet_torch as pt
 from planet_torch.metrics import Reporter
 from planet_torch.presets import PRESETS
 from planet_torch.provenance import provenance
+from planet_torch.resume import resume
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 
@@ -87,6 +88,18 @@ def test_each_start_is_noted(tmp_path):
     assert len(starts) == 2
     assert starts[0]["packages"]["torch"] == torch.__version__
     assert starts[0].keys() == provenance().keys()
+
+
+def test_the_threads_of_a_run_are_noted_when_it_goes_on_too(tmp_path):
+    train = dataclasses.replace(CONFIG.train, threads=2)
+    before = torch.get_num_threads()
+    try:
+        run = Run.create(tmp_path / "run", dataclasses.replace(CONFIG, train=train))
+        torch.set_num_threads(3)  # as another process may begin
+        resume(run.directory)
+    finally:
+        torch.set_num_threads(before)
+    assert [start["threads"] for start in run.starts()] == [2, 2]
 
 
 def test_only_the_commit_of_its_own_source_is_noted(tmp_path, monkeypatch):
