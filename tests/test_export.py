@@ -11,7 +11,7 @@ from planet_torch import build_model, checkpoint, cli, config, export, video
 from planet_torch.checkpoint import AGENT
 from planet_torch.metrics import Counters, Reporter
 from planet_torch.presets import PRESETS
-from planet_torch.resume import resume
+from planet_torch.resume import resume, stored_config
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 from planet_torch.training import train
@@ -289,10 +289,18 @@ def test_every_model_is_made_again_with_its_weights(dynamics, shape):
     assert all((value == weights[k]).all() for k, value in again.state_dict().items())
 
 
-def test_an_exported_agent_needs_neither_the_device_nor_the_compiler_of_its_run(run):
+def test_an_exported_agent_needs_neither_the_device_nor_the_compiler_of_its_run(
+    run, tmp_path
+):
+    """And yet keeps whether it was compiled, for a run like it."""
     train_ = dataclasses.replace(run.config.train, device="cuda", compile="on")
     elsewhere = dataclasses.replace(
         run, config=dataclasses.replace(run.config, train=train_)
     )
     anywhere, _ = export.parts(elsewhere)
-    assert (anywhere.train.device, anywhere.train.compile) == ("cpu", "auto")
+    assert anywhere.train.device == "cpu"
+    export.export(elsewhere, tmp_path / "agent", episodes=1)
+    assert stored_config(tmp_path / "agent")[0].train.compile == "on"
+    assert Run.open(tmp_path / "agent").config.train.compile == "auto"
+    assert Run.open(tmp_path / "agent", compiled="on").config.train.compile == "on"
+    assert Run.open(run.directory).config.train.compile == run.config.train.compile

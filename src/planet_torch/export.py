@@ -85,7 +85,7 @@ def parts(run: Run) -> tuple[config.Config, dict[str, Any]]:
     """The config and the part of the newest checkpoint that are exported."""
     if run.exported:
         raise ValueError(f"{run.directory} is an exported agent already; copy it")
-    train = replace(run.config.train, device="cpu", compile="auto")
+    train = replace(run.config.train, device="cpu")
     anywhere = replace(run.config, train=train)
     state = replace(run, config=anywhere).latest()
     if state is None:

@@ -89,7 +89,8 @@ class Run:
         Args:
             directory: of the run.
             device: where to compute, if not where it was trained.
-            compiled: whether to compile, if not as it was trained.
+            compiled: whether to compile, if not as it was trained. An exported agent is
+                not compiled unless asked: it may be where there is no compiler.
 
         Raises:
             FileNotFoundError: if there is none.
@@ -98,11 +99,13 @@ class Run:
         path = Path(directory) / "config.json"
         if not path.exists():
             raise FileNotFoundError(f"{directory} holds no run: there is no {path}")
-        config_ = config.load(path)
+        run = cls(Path(directory), config.load(path))
+        if run.exported:
+            compiled = compiled or "auto"
         given = {"device": device, "compile": compiled}
         given = {name: value for name, value in given.items() if value is not None}
-        train = replace(config_.train, **given)  # type: ignore[arg-type]
-        return cls(Path(directory), replace(config_, train=train))
+        train = replace(run.config.train, **given)  # type: ignore[arg-type]
+        return replace(run, config=replace(run.config, train=train))
 
     @property
     def metrics(self) -> Path:
