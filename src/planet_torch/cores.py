@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -22,8 +23,14 @@ def use_threads(wanted: int, spare: int = 0) -> int:
     Returns:
         How many they are.
     """
-    granted = min(float(torch.get_num_threads()), share())
+    granted = min(started(), share())
     torch.set_num_threads(wanted or max(math.ceil(granted) - spare, 1))
+    return torch.get_num_threads()
+
+
+@functools.cache  # what is set here must not be taken for what there is
+def started() -> int:
+    """As many threads as PyTorch had when it was first asked."""
     return torch.get_num_threads()
 
 
