@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from foreseen_rewards import replay_of
 
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.dynamics import State
-from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.world_model import WorldModel
 
@@ -76,9 +76,7 @@ def main() -> None:
     run = Run.open(sys.argv[1], "cpu", "off")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 16
     other = Run.open(sys.argv[3], "cpu", "off") if len(sys.argv) > 3 else run
-    if run.exported:
-        sys.exit(f"{run.directory} is an exported agent, without episodes; name a run")
-    replay = Replay(run.episodes)
+    replay = replay_of(run)
     if len(replay) < count:
         sys.exit(f"{len(replay)} episodes are too few: {count} are asked for")
     episodes = [replay.read(place) for place in range(-count, 0)]
