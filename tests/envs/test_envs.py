@@ -1,5 +1,6 @@
 """Making environments, and the contract that all of them keep."""
 
+import logging
 import subprocess
 import sys
 
@@ -345,6 +346,13 @@ def test_every_task_runs(task):
     assert np.isfinite(reward)
     assert not terminated
     assert not truncated
+
+
+def test_nothing_is_said_of_a_model_that_no_user_can_change(caplog):
+    make("dmc/cheetah-run").close()  # of which MuJoCo warns
+    assert not caplog.records
+    logging.getLogger("absl").warning("what comes later is heard")
+    assert len(caplog.records) == 1
 
 
 def test_the_table_is_read_without_the_simulator():

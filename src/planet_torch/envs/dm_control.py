@@ -7,6 +7,7 @@ the first picture is drawn.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -214,7 +215,8 @@ def _load(domain: str, task: str) -> Environment:
             f"dmc/{domain}-{task} needs dm_control: pip install 'planet-torch[dmc]'"
         ) from error
     # Some models are drawn at random when they are loaded: always the same one here.
-    env: Environment = suite.load(domain, task, task_kwargs={"random": 0})
+    with _no_warnings():
+        env: Environment = suite.load(domain, task, task_kwargs={"random": 0})
     # dm_control makes an OpenGL context where a task asks for one (quadruped-escape).
     env.physics._make_rendering_contexts = lambda: None
     return env
@@ -230,6 +232,18 @@ def _no_opengl() -> Iterator[None]:
         del os.environ["MUJOCO_GL"]
         if before is not None:
             os.environ["MUJOCO_GL"] = before
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """MuJoCo warns of the suite's own models, which a user of them cannot change."""
+    log = logging.getLogger("absl")  # dm_control passes MuJoCo's warnings on to it
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _camera_number(model: Any, camera: int | str) -> int:
