@@ -15,7 +15,6 @@ def run(tmp_path_factory):
 @pytest.fixture
 def rows(run, monkeypatch, capsys):
     """The rows that it prints, without the minutes."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     fit_episodes = script(BENCHMARKS / "fit_episodes.py")
 
     def call(*words):
