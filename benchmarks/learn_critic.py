@@ -87,6 +87,7 @@ def learn(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         average_into(average, critic, config.optimiser.average, 1 + update)
+        critic.follow()
     model.value = average
 
 

@@ -93,8 +93,15 @@ def test_such_an_episode_can_be_skipped(tmp_path, faulty):
     assert skip.counters.episodes == 2
 
 
-def test_the_dump_of_an_update_reproduces_it(tmp_path, monkeypatch):
-    run = Run.create(tmp_path / "run", small())
+GREEDY = dataclasses.replace(
+    small().objective, value_discount=0.9, value_of="greedy", value_imagined=2
+)
+
+
+@pytest.mark.parametrize("learned", [small().objective, GREEDY])
+def test_the_dump_of_an_update_reproduces_it(tmp_path, monkeypatch, learned):
+    of = dataclasses.replace(small(), objective=learned)
+    run = Run.create(tmp_path / "run", of)
     with Reporter(run.metrics) as reporter:
         trainer = trainer_of(run, reporter)
         trainer.update()

@@ -94,7 +94,7 @@ def seldom_paid():
     return Chunk(place[..., None], action[..., None], reward)
 
 
-def fitted(model, term, chunk, updates=800):
+def fitted(model, term, chunk, updates=800, rate=0.01):
     """The model, after its value has learned from one chunk."""
     optimiser = Adam(
         [p for p in model.value.parameters() if p.requires_grad], 1e-2, 1e-8
@@ -104,6 +104,8 @@ def fitted(model, term, chunk, updates=800):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        if isinstance(model.value, Critic):
+            model.value.follow(rate)
     return model
 
 
@@ -113,7 +115,7 @@ def test_what_is_seldom_done_is_worth_what_it_is_worth_at_its_best():
     By the actions that were taken it would be an eighth of that.
     """
     model = with_critic(counting_model(), 0.5, size=1, activation="elu")
-    fitted(model, GreedyValue(trace=0.0, rate=0.05), seldom_paid())
+    fitted(model, GreedyValue(trace=0.0), seldom_paid(), rate=0.05)
     places = torch.tensor([[-1.0], [0.0]])
     assert_close(
         model.value(places).flatten(), torch.tensor([0.25, 0.5]), atol=0.03, rtol=0

@@ -77,7 +77,7 @@ class Critic(nn.Module):
         return at_points(chosen)
 
     @torch.no_grad()
-    def follow(self, rate: float) -> None:
+    def follow(self, rate: float = 0.01) -> None:
         """Move the slow critics towards the newest ones."""
         for slow, newest in zip(
             self.slow.parameters(), self.critics.parameters(), strict=True

@@ -176,6 +176,7 @@ class Trainer:
         self.batches.ended(read.posteriors)
         self.optimiser.step()
         average_into(self.average, model, decay, number)
+        model.follow()
         self.sums |= {name: self.sums.get(name, 0.0) + values[name] for name in values}
 
     def on_skip(self, error: NotFiniteError) -> None:

@@ -56,14 +56,12 @@ class GreedyValue(Term):
     Attributes:
         weight: factor in the loss.
         trace: lambda, how far the actions that were taken count as the best.
-        rate: of the slow critics, towards the newest at each update.
         distance: steps imagined; 0 is none.
         starts: random rows of each chunk from which the model imagines.
     """
 
     weight: float = 1.0
     trace: float = 0.7
-    rate: float = 0.01
     distance: int = 0
     starts: int = 4
     name = "value"
@@ -73,7 +71,6 @@ class GreedyValue(Term):
     ) -> tuple[Tensor, Tensor]:
         critic = model.value
         assert isinstance(critic, Critic)
-        critic.follow(self.rate)
         features = chunk.posteriors.features.detach()
         with torch.no_grad():
             value = critic.target(features)

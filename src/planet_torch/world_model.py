@@ -219,6 +219,11 @@ class WorldModel(nn.Module):
             states.append(state)
         return stack(states), torch.stack(actions, dim=1)
 
+    def follow(self) -> None:
+        """Move what follows the weights slowly, if there is any, after an update."""
+        if isinstance(self.value, Critic):
+            self.value.follow()
+
     def discounted(self, states: State) -> Float[Tensor, "N"]:
         """What states (N, H, ...) are worth.
 

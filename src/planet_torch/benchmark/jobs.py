@@ -176,6 +176,7 @@ def updater(
             clip = config_.optimiser.gradient_clip
             nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimiser.step()
+            model.follow()
 
     return update
 
