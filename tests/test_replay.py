@@ -144,7 +144,24 @@ def test_after_the_end_of_the_task_nothing_happens_any_more(tmp_path):
     chunk = draw(replay, batch=1, length=5)
     assert chunk.observation[0, :, 1].tolist() == [0, 1, 2, 2, 2]
     assert chunk.reward[0].tolist() == [0, 1, 2, 0, 0]
-    assert chunk.action[0, :, 0].tolist() == pytest.approx([0, -1 / 3, -2 / 3, 0, 0])
+    thirds = torch.tensor([0, 1, 2, 2, 1])  # whatever was done: the actions backwards
+    assert chunk.action[0, :, 0].tolist() == pytest.approx((-thirds / 3).tolist())
+
+
+@given(st.integers(2, 14), st.integers(2, 9), st.integers(0, 2**31))
+def test_half_a_chunk_may_come_after_the_end_of_the_task(rows, length, seed):
+    with tempfile.TemporaryDirectory() as directory:
+        replay = fill(Path(directory), (rows,), terminated=True)
+        chunk = draw(replay, batch=200, length=length, seed=seed)
+    place = chunk.observation[..., 1]
+    first = place[:, :1]
+    assert torch.equal(place, (first + torch.arange(length)).clamp(max=rows - 1))
+    assert set(first.flatten().tolist()) <= set(range(rows))
+    over = first + torch.arange(length) > rows - 1
+    assert not chunk.reward[over].any()
+    assert (chunk.action[..., 0][over] < 0).all()  # that of the reset is none of them
+    if rows >= length:
+        assert over.sum(dim=1).max() == length // 2
 
 
 def test_after_a_time_limit_nobody_knows(tmp_path):

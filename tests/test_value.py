@@ -1,16 +1,18 @@
 """Values: what is expected after the end of a plan."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from planet_torch.chunk import Chunk
+from planet_torch.chunk import Chunk, Episode
 from planet_torch.critic import Critic
 from planet_torch.networks import MLP
 from planet_torch.objectives import filtered
 from planet_torch.optimiser import Adam
+from planet_torch.replay import Replay
 from planet_torch.value import GreedyValue, ImaginedValue, Value, lambda_return
 from toy_models import counting_model, gaussian, small_chunk, small_model, stream
 
@@ -95,12 +97,13 @@ def seldom_paid():
 
 
 def fitted(model, term, chunk, updates=800, rate=0.01):
-    """The model, after its value has learned from one chunk."""
+    """The model, after its value has learned from a chunk, or from what gives some."""
     optimiser = Adam(
         [p for p in model.value.parameters() if p.requires_grad], 1e-2, 1e-8
     )
     for _ in range(updates):
-        loss, _ = term(model, filtered(model, chunk, stream()), stream())
+        drawn = chunk() if callable(chunk) else chunk
+        loss, _ = term(model, filtered(model, drawn, stream()), stream())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -226,3 +229,25 @@ def test_an_imagined_return_is_discounted_and_ends_in_a_value():
     assert returns_of(torch.ones(1, 1, 2, 1)).tolist() == [[101 + 51 + 51]]
     model.plans_to_value = False
     assert returns_of(torch.ones(1, 1, 2, 1)).tolist() == [[101 + 102]]
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_after_the_end_of_a_task_nothing_is_expected(tmp_path, greedy):
+    """A decision is paid 1 until the eighth ends the task, and 1 for ever is worth 1.
+
+    So three decisions before the end it is 1 - 0.5^3, and nothing at the end.
+    """
+    replay, random = Replay(tmp_path), np.random.default_rng(0)
+    place = np.arange(9, dtype=np.float32)[:, None]
+    reward = np.minimum(place[:, 0], 1)
+    for _ in range(4):
+        action = random.uniform(-1, 1, (9, 1)).astype(np.float32) * reward[:, None]
+        replay.add(Episode(place, action, reward, terminated=True))
+    model = with_value(counting_model(), 0.5)
+    torch.manual_seed(0)
+    hidden = {"layers": 2, "units": 32, "activation": "elu"}
+    model.value = Critic(1, 1, **hidden) if greedy else MLP(1, 1, **hidden)
+    term, draws = GreedyValue() if greedy else Value(), stream()
+    fitted(model, term, lambda: replay.sample(16, 6, draws), 600, rate=0.05)
+    worth = model.value(torch.tensor([[5.0], [6.0], [7.0], [8.0]])).flatten()
+    assert_close(worth, torch.tensor([0.875, 0.75, 0.5, 0.0]), atol=0.2, rtol=0)

@@ -49,8 +49,12 @@ class Entry(NamedTuple):
     terminated: bool
 
     def starts(self, length: int) -> int:
-        """How many of its rows a chunk of some length may begin with."""
-        return max(self.rows - length, 0) + 1
+        """How many of its rows a chunk of some length may begin with.
+
+        Half of a chunk may come after the end of a task.
+        """
+        needed = (length + 1) // 2 if self.terminated else length
+        return max(self.rows - needed, 0) + 1
 
 
 Place = tuple[Entry, int]
@@ -137,9 +141,10 @@ class Replay:
         """Draw chunks: uniformly an episode, then uniformly a place in it.
 
         The reset row may be drawn like any other, and no chunk crosses episodes. An
-        episode that the task itself ended (`terminated`) and that is shorter than the
-        chunk is followed by absorbing rows: its last observation, zero actions and zero
-        rewards, as if nothing happened for ever after.
+        episode that the task itself ended (`terminated`) is followed by absorbing rows,
+        of which half a chunk may consist, or more if the episode is shorter than the
+        other half: the last observation, no rewards, and the actions of the episode
+        backwards, as if, whatever is done, nothing happened for ever after.
 
         Args:
             batch: the number of chunks B.
@@ -292,7 +297,13 @@ class Replay:
                 )
             for name, part in parts.items():
                 part[:taken] = file.get_slice(name)[start : start + taken]
-                part[taken:] = part[taken - 1] if name == "observation" else 0
+            if taken < length:
+                parts["observation"][taken:] = parts["observation"][taken - 1]
+                backwards = file.get_tensor("action")[:0:-1]  # not that of the reset
+                parts["action"][taken:] = np.resize(
+                    backwards, parts["action"][taken:].shape
+                )
+                parts["reward"][taken:] = 0
 
     def _listing(self) -> list[tuple[int, int, Path]]:
         """The number, the rows and the path of each file named like an episode."""
