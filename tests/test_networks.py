@@ -223,3 +223,19 @@ def test_channel_norm_normalises_each_pixel():
     normed = encoder.layers[1][0](torch.randn(2, 8, 7, 7) * 5 + 3)
     assert_close(normed.mean(1), torch.zeros(2, 7, 7), atol=1e-5, rtol=0)
     assert_close(normed.var(1, correction=0), torch.ones(2, 7, 7), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("outputs", [3, 20])
+def test_what_a_normalisation_left_in_float32_is_cast_back_by_a_layer(outputs):
+    """On a GPU autocast normalises in float32, and a backward pass takes one dtype."""
+    torch.manual_seed(0)
+    layer = TransposedConvolution(4, outputs, (6, 6))
+    x = torch.randn(2, 4, 5, 5, requires_grad=True)
+    exact = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        image = layer(x)
+    assert image.dtype == torch.bfloat16
+    assert_close(image.float(), exact, atol=0.03, rtol=0.03)
+    (expected,) = torch.autograd.grad(exact.square().sum(), x)
+    (gradient,) = torch.autograd.grad(image.float().square().sum(), x)
+    assert (gradient - expected).norm() < 0.02 * expected.norm()

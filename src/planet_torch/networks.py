@@ -92,12 +92,21 @@ class TransposedConvolution(nn.ConvTranspose2d):
             kernel = self.weight.permute(0, 2, 3, 1).reshape(len(self.weight), -1)
             image = (x.flatten(1) @ kernel).view(len(x), high, wide, -1).movedim(-1, 1)
         elif outputs < FEW and high % 2 == wide % 2 == 0:
+            x = at_autocast_precision(x)  # a GPU's normalisation gives float32
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
             return FourKinds.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         else:
             image = F.conv_transpose2d(x, self.weight, stride=2)
         # With a bias PyTorch takes another way, slower above all in bfloat16.
         return image + self.bias.to(image.dtype)[:, None, None]
+
+
+def at_autocast_precision(x: Tensor) -> Tensor:
+    """As autocast casts the inputs of a convolution; as it is where that is off."""
+    device = x.device.type
+    if not torch.is_autocast_enabled(device):
+        return x
+    return x.to(torch.get_autocast_dtype(device))
 
 
 class FourKinds(torch.autograd.Function):
