@@ -35,12 +35,14 @@ class Planner(ABC):
             spent, `plan` returns the best it has found. An eighth of the first
             iteration is always done; plans then depend on the machine's speed.
         clock: gives seconds; it is only read when there is a budget.
+        memory: what a search leaves to the next one of the same episodes.
     """
 
     horizon: int = 12
     candidates: int = 1000
     decision_budget_ms: float | None = None
     clock: Callable[[], float] = time.perf_counter
+    memory: tuple[Tensor, ...] | None = field(default=None, init=False, repr=False)
 
     @torch.no_grad()
     def plan(
@@ -61,7 +63,7 @@ class Planner(ABC):
             action_dim: A, the number of action dimensions.
             generator: the only source of randomness; the plan is on its device.
             previous: the plan made one decision ago, for planners that start from it. A
-                row of zeros starts afresh, as None does for all rows.
+                row of zeros starts afresh; None does for all, as if there were no past.
             proposals: plans from elsewhere, beside the candidates of each iteration.
 
         Raises:
@@ -70,6 +72,7 @@ class Planner(ABC):
         """
         shape = (batch, self.horizon, action_dim)
         if previous is None:
+            self.memory = None
             previous = torch.zeros(shape, device=generator.device)
         if previous.shape != shape:
             raise ValueError(
@@ -231,9 +234,6 @@ class ICEM(Planner):
     decay: float = 1.25
     kept_fraction: float = 0.3
     momentum: float = 0.1
-    memory: tuple[Tensor, Tensor, Tensor] | None = field(
-        default=None, init=False, repr=False
-    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -279,10 +279,9 @@ class ICEM(Planner):
         self, previous: Tensor, draw: Float[Tensor, "B J H A"]
     ) -> tuple[Float[Tensor, "B H A"], Float[Tensor, "B N H A"]]:
         """The first mean and the first kept candidates, from one decision earlier."""
-        memory = self.memory
-        if memory is None or memory[0].shape != previous.shape:
-            memory = (previous, previous, previous[:, None])
-        plan, mean, kept = memory
+        plan, mean, kept = self.memory or (previous, previous, previous[:, None])
+        if plan.shape != previous.shape:
+            plan, mean, kept = previous, previous, previous[:, None]
         own = (plan == previous).flatten(1).all(dim=1)[:, None, None]
         mean = torch.where(own, mean, previous)
         kept = torch.where(own[:, None], kept, previous[:, None])
