@@ -65,6 +65,46 @@ COMPARE = """
 """
 
 
+# A compiler that only counts what it is given.
+COUNT = """
+    from functools import partial
+    import numpy as np
+    import torch
+    from planet_torch import build, build_model
+    from planet_torch.build_model import Spaces
+    from planet_torch.compilation import compile_parts
+    from planet_torch.presets import PRESETS
+
+    compiled = []
+
+    def count(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compile = partial(torch.compile, backend=count)
+    config, spaces = PRESETS["debug"], Spaces((16, 16, 3), 2)
+    model = build_model.world_model(config, spaces)
+    stream = torch.Generator().manual_seed(0)
+    compile_parts(model, "on")
+    compiled.clear()
+    found = {"shapes": []}
+    with torch.inference_mode():
+        returns_of = model.returns_from(model.dynamics.initial(1), stream)
+        for candidates in range(4, 16):
+            returns_of(torch.zeros(1, candidates, 3, 2))
+            found["shapes"].append(len(compiled))
+    agent = build.agent(config, spaces, model, stream)
+    agent.planner.candidates = 15
+    agent.planner.horizon = 3
+    picture = np.zeros((16, 16, 3), np.uint8)
+    agent.act(picture)
+    compiled.clear()
+    agent.act(picture)
+    found["again"] = len(compiled)
+    import json
+    print(json.dumps(found))
+"""
+
 TRAIN = """
     from small import small, trained
     print(trained("{0}", small(compile="on")).latest()["counters"]["updates"])
@@ -106,6 +146,15 @@ def test_compiled_parts_are_equal_to_plain_ones_to_rounding():
         *("WorldModel.imagine", "WorldModel.follow_critic"),
         *("WorldModel.imagined_returns", "WorldModel.follow_critic"),
     ]
+
+
+def test_however_many_shapes_there_are_all_are_compiled_and_each_once():
+    """A search of iCEM has some twenty; PyTorch by itself stops at eight."""
+    found = json.loads(program(COUNT).stdout)
+    each = found["shapes"][0]
+    assert each >= 1
+    assert found["shapes"] == [each * count for count in range(1, 13)]
+    assert found["again"] == 0
 
 
 def test_a_missing_compiler_is_a_note_and_no_failure(tmp_path):

@@ -112,6 +112,7 @@ class PlanetAgent:
         self.proposals = proposals
         self.reset(1)
 
+    @torch.inference_mode()  # as what follows, or the first step is compiled apart
     def reset(self, batch: int = 1) -> None:
         """Begin ``batch`` episodes: zero state, zero previous action, no plan."""
         self.state: State = self.world_model.dynamics.initial(batch)

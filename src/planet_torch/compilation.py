@@ -18,6 +18,7 @@ import torch
 from planet_torch.world_model import WorldModel
 
 Choice = Literal["auto", "on", "off"]
+SHAPES = 64  # for which a function may be compiled
 
 
 def compile_parts(model: WorldModel, choice: Choice) -> bool:
@@ -43,6 +44,9 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
             stacklevel=2,
         )
         return False
+    # A search of iCEM has other shapes in each iteration, for one environment and for
+    # ten; beyond PyTorch's limit of eight a function would silently not be compiled.
+    torch._dynamo.config.recompile_limit = SHAPES
     for owner, method in (
         (model.encoder, "forward"),
         (model.decoder, "forward"),
