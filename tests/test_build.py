@@ -74,7 +74,10 @@ def test_the_agent_acts_on_what_the_config_says(acts_on, means):
 
 @pytest.mark.parametrize(
     ("group", "option", "value"),
-    [("model", "dynamics", "drnn"), ("planner", "acts_on", "means")],
+    [
+        *(("model", "dynamics", name) for name in ("drnn", "rnn", "rnn-released")),
+        ("planner", "acts_on", "means"),
+    ],
 )
 def test_starts_of_their_own_are_refused_where_they_have_no_meaning(
     group, option, value

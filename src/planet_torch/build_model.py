@@ -96,17 +96,20 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
 
 def _check_acting(config: Config) -> None:
     """Raise ValueError if what the agent acts on does not go together."""
-    model = config.model
-    if model.dynamics == "drnn" and model.candidate_starts == "own":
-        raise ValueError(
-            "model.candidate_starts 'own' has no meaning for model.dynamics 'drnn', "
-            "whose belief has read the sample already; leave it at 'shared'"
-        )
-    if config.planner.acts_on == "means" and model.candidate_starts == "own":
-        raise ValueError(
-            "model.candidate_starts 'own' has no meaning for planner.acts_on 'means', "
-            "where all candidates start from the mean; leave it at 'shared'"
-        )
+    starts, dynamics = config.model.candidate_starts, config.model.dynamics
+    chosen = (("model.dynamics", dynamics), ("planner.acts_on", config.planner.acts_on))
+    alike = {  # why candidates would start alike
+        "drnn": "whose belief has read the sample already",
+        "rnn": "which has no samples",
+        "rnn-released": "which has no samples",
+        "means": "where all candidates start from the mean",
+    }
+    for option, value in chosen:
+        if starts == "own" and value in alike:
+            raise ValueError(
+                f"model.candidate_starts 'own' has no meaning for {option} {value!r}, "
+                f"{alike[value]}; leave it at 'shared'"
+            )
 
 
 def _check_value(config: Config) -> None:
