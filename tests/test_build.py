@@ -89,6 +89,24 @@ def test_starts_of_their_own_are_refused_where_they_have_no_meaning(
         build_model.world_model(replace(config, **{group: changed}), SMALL)
 
 
+@pytest.mark.parametrize(
+    ("parallel", "does", "asked"),
+    [
+        *((False, "all", (0, 0)), (False, "fit", (0, 0))),
+        *((True, "all", (0, 0)), (True, "fit", (0, 1)), (True, "collect", (1, 0))),
+    ],
+)
+def test_a_core_is_left_to_a_process_that_collects_where_there_is_one(
+    monkeypatch, parallel, does, asked
+):
+    """An agent of such a run that is evaluated has all of them."""
+    seen = []
+    monkeypatch.setattr(build, "use_threads", lambda n, spare: seen.append((n, spare)))
+    train = replace(PRESETS["debug"].train, threads=0, parallel=parallel)
+    build.prepare_torch(debug(train=train), does)
+    assert seen == [asked]
+
+
 def test_plans_end_in_the_value_that_is_learned_unless_told_otherwise():
     learned = ObjectiveConfig(value_discount=0.9)
     unused = replace(PRESETS["debug"].planner, value=False)

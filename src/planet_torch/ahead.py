@@ -178,7 +178,7 @@ def _died(end: Gone) -> EnvError:
 
 def serve(pipe: Connection, config: Config, spaces: Spaces) -> None:
     """The other process: play what is asked."""
-    build.prepare_torch(config, collecting=True)
+    build.prepare_torch(config, "collect")
     model = build_model.world_model(config, spaces).requires_grad_(False)
     compile_parts(model, config.train.compile)
     stream = torch.Generator(config.train.device)

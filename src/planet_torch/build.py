@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from gymnasium.vector import SyncVectorEnv
@@ -42,18 +42,24 @@ RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
 OF_THE_MODEL = ("acts_on", "value", "proposals")  # what is searched, not how
 
 
-def prepare_torch(config: Config, collecting: bool = False) -> None:
+def prepare_torch(
+    config: Config, does: Literal["all", "fit", "collect"] = "all"
+) -> None:
     """Use as many threads as the config says, and see that its device is there.
 
-    Memory that tensors give back is kept for the next ones. A process that only
-    collects has one thread, and leaves the other cores to the one that fits.
+    Memory that tensors give back is kept for the next ones.
+
+    Args:
+        config: of the run.
+        does: what this process does of it. One that only collects has one thread, and
+            one that fits beside it leaves it a core.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if the device is not there.
     """
     keep_freed_memory()
-    threads = config.train.threads
-    use_threads(threads or int(collecting), spare=int(config.train.parallel))
+    beside = does == "fit" and config.train.parallel
+    use_threads(config.train.threads or int(does == "collect"), spare=int(beside))
     try:
         torch.zeros((), device=config.train.device)
     # What torch raises for a device that is unknown, not compiled in or not plugged in.

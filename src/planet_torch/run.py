@@ -149,7 +149,7 @@ class Run:
 
         If that is damaged, it is set aside.
         """
-        build.prepare_torch(self.config)  # as the number of threads is noted
+        build.prepare_torch(self.config, "fit")  # as the threads are noted
         path = self.directory / "run.json"
         if path.exists() and not self.starts():
             aside = set_aside(path, "damaged").name

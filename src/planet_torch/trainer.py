@@ -59,7 +59,7 @@ class Trainer:
     ) -> None:
         self.run, self.config, self.reporter = run, run.config, reporter
         self.tasks = self.config.tasks
-        build.prepare_torch(self.config)
+        build.prepare_torch(self.config, "fit")
         self.spaces = build.spaces(self.config)
         self.envs = {task: self.environments(task, 1) for task in self.tasks}
         self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
