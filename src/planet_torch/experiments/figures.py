@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from planet_torch.experiments import foresight
 from planet_torch.experiments.base import Entry, Series, Variant
-from planet_torch.experiments.summary import curve, final, row
+from planet_torch.experiments.summary import curve
 from planet_torch.files import write_atomically
 from planet_torch.plots import COLOURS, GREY
 from planet_torch.published import CURVES
@@ -112,27 +112,6 @@ def _band(
     axes.plot(x, [one.value for one in means], color=colour, **style)
     low, high = [one.low for one in means], [one.high for one in means]
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-
-
-def final_scores(axes: Axes, series: Series, task: str) -> None:
-    """The scores at the end: a bar each with its interval, and the papers' as lines."""
-    labels: list[str] = []
-    for variant, colour in zip(series.variants, cycle(COLOURS), strict=False):
-        entries = series.finished(variant, task)
-        if not entries:
-            continue
-        found = row(variant.label, task, [final(entries, task)])
-        place = len(labels)
-        labels.append(variant.label)
-        axes.bar(place, found.mean.value, width=0.6, color=colour, alpha=0.6)
-        axes.plot(place, found.middle.value, "_", color="black", ms=18)
-        if len(entries) > 1:
-            axes.vlines(place, found.mean.low, found.mean.high, color="black", lw=1.5)
-        if task in variant.published:
-            score = variant.published[task].score
-            axes.hlines(score, place - 0.4, place + 0.4, color=colour, ls="--")
-    axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right", fontsize=7)
-    _dress(axes, "", "score")
 
 
 def prediction_errors(axes: Axes, series: Series, task: str) -> None:
