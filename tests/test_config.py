@@ -34,6 +34,7 @@ def test_the_preset_paper_is_the_paper():
         "env.renderer": "raycast",  # Differs: needs no OpenGL
         "env.camera": 0,
         "env.action_repeat": None,
+        "env.time_limit": None,
         "env.observation": "pixels",
         "env.isolate": False,
         "env.step_seconds": 60,
@@ -188,8 +189,10 @@ def test_a_file_holds_every_option(tmp_path, preset):
 def test_a_wrong_option_is_named(tmp_path, change, error):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(change))
-    with pytest.raises(ValueError, match=error):
+    with pytest.raises(ValueError, match=error) as raised:
         config.load(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "another version" in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])

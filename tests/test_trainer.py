@@ -214,6 +214,7 @@ def test_the_agent_acts_with_the_average_of_the_weights(tmp_path):
 
 EFFECTS = {
     "env.action_repeat": 2,
+    "env.time_limit": 7,
     "env.observation": "pixels",
     "model.dynamics": "ssm",
     "model.stochastic_size": 5,

@@ -42,6 +42,8 @@ class EnvConfig(Options):
     """The number of the camera."""
     action_repeat: Count | None = None
     """Environment steps a decision; None is the task's own, as in the paper."""
+    time_limit: Count | None = None
+    """Environment steps an episode; None is the environment's own limit, or 1000."""
     observation: Literal["pixels", "state"] = "pixels"
     """state gives the task's own vector in place of pictures."""
     isolate: bool = False
@@ -299,7 +301,12 @@ def load(path: Path) -> Config:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a config: {error}") from error
-    return parse(values)
+    try:
+        return parse(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; was it written by another version of planet-torch?"
+        ) from error
 
 
 def parse(values: object) -> Config:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from planet_torch import build, checkpoint, config
@@ -24,6 +25,7 @@ FIXED = {  # options and groups that a run cannot change, and why
     "env.renderer": _DATA,
     "env.camera": _DATA,
     "env.action_repeat": _DATA,
+    "env.time_limit": _DATA,
     "env.observation": _DATA,
     "model": "its weights were learned for it",
     "objective.value_of": "its value head was learned for it",
@@ -55,7 +57,7 @@ def resume(
     for name in override:
         if name not in option_names(Config):
             raise ValueError(unknown(name, option_names(Config)))
-    again = f"planet train --resume {directory}"
+    again = f"planet train --resume {quote(str(directory))}"
     stored, whole = stored_config(directory)
     Run(directory, stored).check_trainable()
     with disk_errors_explained(directory, again), locked(directory):

@@ -71,6 +71,7 @@ def this_module(monkeypatch):
 
 
 gymnasium.register("Counter-v0", entry_point=Counter, max_episode_steps=7)
+gymnasium.register("Long-v0", entry_point=Counter, max_episode_steps=1200)
 
 NAMES = [
     "dmc/cartpole-balance",
@@ -190,6 +191,28 @@ def test_control_steps_are_counted_as_they_are_made(name, repeat, decisions, ste
         assert env.get_wrapper_attr("environment_steps") == steps
 
 
+@pytest.mark.parametrize(
+    ("name", "limit", "decisions"),
+    [
+        ("gym/Long-v0", None, 600),  # as it is registered
+        ("gym/Long-v0", 100, 50),
+        ("gym/Long-v0", 2000, 600),  # it ends itself
+        ("factories:counter", None, 500),
+        ("factories:counter", 1500, 750),
+        ("dmc/cartpole-balance", 100, 50),
+    ],
+)
+def test_an_episode_may_be_as_long_as_its_environment_or_as_asked(
+    name, limit, decisions
+):
+    env = make(name, action_repeat=2, time_limit=limit, observation="state")
+    assert env.get_wrapper_attr("decisions") == decisions
+    env.reset(seed=0)
+    action = np.zeros(env.action_space.shape)
+    ends = [env.step(action)[2:4] for _ in range(decisions)]
+    assert ends == [(False, False)] * (decisions - 1) + [(False, True)]
+
+
 def test_actions_are_scaled_to_the_bounds():
     env = UnitActions(Counter())
     env.reset(seed=0)
@@ -198,13 +221,31 @@ def test_actions_are_scaled_to_the_bounds():
         np.testing.assert_allclose(env.unwrapped.taken, own)
 
 
-def test_actions_without_bounds_are_passed_on():
+@pytest.mark.parametrize(
+    ("low", "high", "own"),
+    [
+        (-np.inf, np.inf, [0.25, -1]),
+        (-1e10, 1e10, [0.25, -1]),
+        (3, np.inf, [4.25, 3]),
+        (-np.inf, -3, [-3.75, -5]),
+    ],
+)
+def test_where_a_bound_is_missing_an_action_is_as_long_as_it_was(low, high, own):
     env = Counter()
-    env.action_space = Box(-np.inf, np.inf, (2,))
+    env.action_space = Box(low, high, (2,))
     env = UnitActions(env)
     env.reset(seed=0)
     env.step(np.array([0.25, -1]))
-    np.testing.assert_array_equal(env.unwrapped.taken, [0.25, -1])
+    np.testing.assert_array_equal(env.unwrapped.taken, own)
+
+
+def test_an_action_may_be_a_number_alone():
+    env = Counter()
+    env.action_space = Box(0, 4, ())
+    env = UnitActions(env)
+    assert env.action_space.shape == (1,)
+    assert env.action(np.array([0.5])) == 3
+    assert env.action(np.array([0.5])).shape == ()
 
 
 @pytest.mark.parametrize(
@@ -251,6 +292,7 @@ def test_an_excess_by_rounding_is_clipped():
         ("dmc/cartpole-balance", {"camera": "top"}, "not one of"),
         ("dmc/cartpole-balance", {"image_size": 0}, "image_size"),
         ("dmc/cartpole-balance", {"time_limit": 0}, "whole number"),
+        ("dmc/cartpole-balance", {"time_limit": 1001}, "more than the 1000"),
         ("dmc/cartpole-balance", {"action_repeat": -1}, "action_repeat"),
         ("dmc/cartpole-balance", {"action_repeat": 1001}, "exceeds time_limit"),
     ],

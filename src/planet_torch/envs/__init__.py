@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -41,7 +42,7 @@ def make(
     camera: int | str = 0,
     action_repeat: int | None = None,
     observation: str = "pixels",
-    time_limit: int = EPISODE_STEPS,
+    time_limit: int | None = None,
     action_size: int | None = None,
     isolate: bool = False,
     step_seconds: float = 60.0,
@@ -61,7 +62,8 @@ def make(
         camera: number or name of the camera; dmc only.
         action_repeat: control steps per decision; by default the paper's for dmc, or 1.
         observation: ``pixels`` or ``state``.
-        time_limit: control steps after which an episode is truncated.
+        time_limit: control steps after which an episode is truncated; by default those
+            of an environment that is registered with a limit, or 1000.
         action_size: pads the actions to this size, so that one agent can act in several
             tasks; by default they are as many as the task needs.
         isolate: put it into a process of its own; see ``Isolated``.
@@ -75,7 +77,14 @@ def make(
     _expect("observation", observation, OBSERVATIONS)
     default = _default_repeat(name)
     repeat = default if action_repeat is None else action_repeat
-    _expect_positive(image_size=image_size, action_repeat=repeat, time_limit=time_limit)
+    _expect_positive(image_size=image_size, action_repeat=repeat)
+    if time_limit is not None:
+        _expect_positive(time_limit=time_limit)
+        if name.startswith("dmc/") and time_limit > EPISODE_STEPS:
+            raise ValueError(
+                f"time_limit (={time_limit}) is more than the {EPISODE_STEPS} control "
+                "steps after which the suite ends an episode"
+            )
     made = partial(
         _made,
         name,
@@ -97,7 +106,7 @@ def _made(
     camera: int | str,
     repeat: int,
     observation: str,
-    time_limit: int,
+    time_limit: int | None,
     action_size: int | None,
 ) -> Env:
     """The environment, with all that is wrapped around it."""
@@ -110,7 +119,9 @@ def _made(
     else:
         mode = "rgb_array" if observation == "pixels" else None
         env = _registered(rest, mode) if source == "gym" else _own(name)
-    env = RepeatActions(UnitActions(env), repeat, time_limit)
+    own = env.spec and env.spec.max_episode_steps
+    default = math.ceil(own / repeat) * repeat if own else EPISODE_STEPS
+    env = RepeatActions(UnitActions(env), repeat, time_limit or default)
     env = Pixels(env, image_size) if observation == "pixels" else FlatState(env)
     env = env if action_size is None else PaddedActions(env, action_size)
     return Checked(env, name)

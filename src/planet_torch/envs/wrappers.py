@@ -15,6 +15,7 @@ from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 from jaxtyping import Float, Float32, Float64, UInt8
 
+BOUND = 1e9  # from there on it is none, as in lqr, which has 1e10
 TOLERANCE = 1e-3  # how far an action may leave its bounds by rounding; clipped
 
 Env = gymnasium.Env[Any, Any]
@@ -29,7 +30,8 @@ def unit_box(size: int) -> Box:
 class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
     """Actions in [-1, 1], flat, mapped linearly to the bounds of the environment.
 
-    A dimension without bounds gets the action as it is. An action up to ``TOLERANCE``
+    A dimension without bounds gets the action as it is, and one with a single bound the
+    2 next to it. An action up to ``TOLERANCE``
     beyond [-1, 1] is clipped; further, NaN, or of another shape, is a ValueError.
     """
 
@@ -43,8 +45,9 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
                 f"actions must be continuous (a Box of floats), not {space}"
             )
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-        bounded = np.maximum(np.abs(low), np.abs(high)) < 1e9  # lqr: 1e10 is no bound
-        low, high = np.where(bounded, low, -1), np.where(bounded, high, 1)
+        below, above = np.abs(low) < BOUND, np.abs(high) < BOUND
+        low = np.where(below, low, np.where(above, high - 2, -1))
+        high = np.where(above, high, np.where(below, low + 2, 1))
         self._centre, self._half = (low + high) / 2, (high - low) / 2
         self._shape, self._dtype = space.shape, space.dtype
         self.action_space = unit_box(int(np.prod(space.shape)))
@@ -57,8 +60,8 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
         self, unit: Float[np.ndarray, "*batch A"]
     ) -> Float[np.ndarray, "..."]:
         """Actions of [-1, 1] in the environment's own units and shape, unchecked."""
-        unit = unit.reshape(*unit.shape[:-1], *self._shape)
-        return (self._centre + self._half * unit).astype(self._dtype)
+        unit = unit.reshape((*unit.shape[:-1], *self._shape))
+        return np.asarray(self._centre + self._half * unit, self._dtype)
 
 
 def checked_action(
