@@ -120,7 +120,15 @@ PROBES: dict[Part, Probe] = {
         "apt-get install libegl1 libgl1-mesa-dri && export MUJOCO_GL=egl; or do "
         "without: --env.renderer raycast",
     ),
-    "gym": _extra("gym", "pygame", "pygame"),
+    "gym": Probe(  # of pygame or pygame-ce, which is the same module
+        """
+        import os
+        os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+        import pygame
+        print("pygame", pygame.version.ver)
+        """,
+        "pip install 'planet-torch[gym]'",
+    ),
     "video": Probe(
         """
         import subprocess
