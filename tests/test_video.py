@@ -64,6 +64,19 @@ def test_an_mp4_holds_every_frame_also_of_odd_size(tmp_path):
     assert middles == pytest.approx(frames[:, 150, 150].mean(-1), abs=4)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize("place", ["nowhere", "full"])
+def test_a_video_that_was_not_written_whole_is_an_error_and_no_file(tmp_path, place):
+    pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / place / "a.mp4"
+    if place == "full":
+        path.parent.mkdir()
+        path.with_name(".partial-a.mp4").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"no video written to {path.parent}: "):
+        save_video(make_frames(), path)
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
 def test_mp4_without_its_extra_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ImportError, match=r"pip install 'planet-torch\[video\]'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -182,11 +183,18 @@ def _write_mp4(frames: Frames, path: Path, fps: float | int) -> None:
     height, width = frames.shape[1:3]
     # H.264 halves the resolution of colour, so that both sides must be even.
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), "edge")
-    size = (frames.shape[2], frames.shape[1])
-    writer = ffmpeg.write_frames(
-        str(path), size, fps=fps, quality=8, macro_block_size=2
+    size = f"{frames.shape[2]}x{frames.shape[1]}"
+    command = [ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps)]
+    command += ["-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "10"]
+    # In a session of its own, as a Ctrl-C is for the run, which finishes the video.
+    done = subprocess.run(
+        [*command, str(path)],
+        input=frames.tobytes(),
+        capture_output=True,
+        start_new_session=True,
+        check=False,
     )
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame))
-    writer.close()
+    if done.returncode:
+        said, *_ = done.stderr.decode(errors="replace").splitlines() or ["no reason"]
+        raise OSError(f"no video written to {path.parent}: {said}")
