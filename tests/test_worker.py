@@ -1,5 +1,9 @@
 """A process that answers, and what is said of one that does not."""
 
+import multiprocessing
+import os
+import signal
+import sys
 import time
 
 import pytest
@@ -47,3 +51,29 @@ def test_it_can_be_ended_again_and_again_whatever_it_does():
         worker.close()
     assert time.monotonic() - start < 9
     assert worker.closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.3])
+def test_an_interrupt_that_comes_while_it_starts_is_not_heard(wait):
+    """A Ctrl-C at a terminal goes to all processes; the first one decides."""
+    worker = Worker(hostile.double, 100)
+    (process,) = multiprocessing.active_children()
+    time.sleep(wait)
+    os.kill(process.pid, signal.SIGINT)
+    worker.ask(1)
+    assert worker.answer() == 102
+    assert {signal.SIGINT, signal.SIGTERM}.isdisjoint(
+        signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    )
+    worker.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_one_that_is_to_end_while_it_starts_ends_by_itself():
+    worker = Worker(hostile.double, 100)
+    (process,) = multiprocessing.active_children()
+    os.kill(process.pid, signal.SIGTERM)
+    assert worker.answered(60.0)
+    with pytest.raises(Gone, match=r"^exit status 143$"):
+        worker.answer()

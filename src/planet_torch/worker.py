@@ -8,13 +8,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
 PROCESSES = multiprocessing.get_context("spawn")  # a fork would share locks and OpenGL
 CLOSE_SECONDS = 5.0  # to end what it does, and to tidy up
+HEARD = (signal.SIGINT, signal.SIGTERM)
 
 
 class Gone(Exception):  # noqa: N818 - how it ended, which is for others to judge
@@ -39,7 +41,8 @@ class Worker:
         self._process = PROCESSES.Process(
             target=_run, args=(theirs, work, *arguments), daemon=daemon
         )
-        self._process.start()
+        with _signals_held():
+            self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
 
     @property
@@ -102,10 +105,29 @@ class Worker:
         return f"exit status {code}"
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let a process that is started now hear no signals until it says otherwise.
+
+    A Ctrl-C at a terminal goes to all processes, and would end one that still imports.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # else it would be started below, and unblock
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
     """In the process: work until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and decides
     signal.signal(signal.SIGTERM, _exit)  # else what the system holds for it would stay
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody listens any more
         work(pipe, *arguments)
