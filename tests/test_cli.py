@@ -11,13 +11,22 @@ from typing import get_args, get_type_hints
 import pytest
 from PIL import Image
 
-from planet_torch import checkpoint, cli, commands, config, nested, report, video
+from planet_torch import (
+    checkpoint,
+    cli,
+    commands,
+    config,
+    nested,
+    report,
+    sinks,
+    video,
+)
 from planet_torch.cli import main
 from planet_torch.config import Config
 from planet_torch.presets import PRESETS
 from planet_torch.run import Run
 from planet_torch.sinks import SINKS
-from small import weights
+from small import small, trained, weights
 
 DEBUG = ["toys:integrator", "--preset", "debug", "--train.chunk", "6"]
 
@@ -199,6 +208,44 @@ def test_another_planner_can_be_evaluated_on_top_of_the_options_of_the_run(run):
     mppi = cli.parse("evaluate", [str(run), *other]).planner
     assert (mppi.method, mppi.sigma, mppi.horizon) == ("mppi", 0.1, 3)
     assert mppi.elites == config.PlannerConfig().elites  # of no use to it
+
+
+def test_where_videos_go_is_not_what_is_evaluated(run, tmp_path):
+    base = config.load(run / "config.json")
+    searching = dataclasses.replace(base.planner, horizon=7)
+    config.save(dataclasses.replace(base, planner=searching), tmp_path / "config.json")
+    for words in (["--out", tmp_path, run], [run, "--out", tmp_path]):
+        found = cli.parse("evaluate", list(map(str, words)))
+        assert (found.directory, found.planner.horizon) == (run, 3)
+    assert cli.parse("evaluate", [str(tmp_path)]).planner.horizon == 7
+
+
+def test_what_saw_vectors_is_not_looked_at(tmp_path, capsys):
+    place = trained(tmp_path / "run").directory
+    for words in (["evaluate", place, "--video"], ["predict", place]):
+        answer = f"{place} has learned from vectors, and only pictures can be looked at"
+        assert refused(capsys, *words).startswith(answer)
+    assert not list((place / "videos").iterdir())
+
+
+def test_a_search_that_the_model_cannot_do_is_no_fault_of_its_weights(run, capsys):
+    answer = refused(capsys, "evaluate", run, "--planner.value", "False")
+    assert answer.startswith("planner.value (=False) has no effect")
+
+
+def test_a_sink_that_is_not_installed_leaves_no_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sinks, "find_spec", lambda name: None)
+    words = [*DEBUG, "--run", tmp_path / "run", "--log", "wandb"]
+    answer = refused(capsys, "train", *words)
+    assert answer.endswith("WandB is not installed: pip install 'planet-torch[wandb]'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_to_copy_are_quoted(tmp_path, capsys):
+    place = Run.create(tmp_path / "my run", small()).directory
+    assert f"`planet train --resume '{place}'`" in refused(
+        capsys, "train", *DEBUG, "--run", place
+    )
 
 
 def test_another_planner_has_other_scores_and_leaves_the_run_alone(run, capsys):

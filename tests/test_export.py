@@ -175,7 +175,7 @@ def test_minutes_are_those_until_the_checkpoint(tmp_path):
 def test_nothing_is_written_over(run, agent, tmp_path):
     before = contents(agent.directory)
     for target in (agent.directory, run.directory):
-        with pytest.raises(FileExistsError, match="not empty; remove it, or choose"):
+        with pytest.raises(FileExistsError, match="not empty; choose another"):
             export.export(run, target)
     assert contents(agent.directory) == before
     with pytest.raises(ValueError, match="an exported agent already; copy it"):

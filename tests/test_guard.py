@@ -24,7 +24,7 @@ from small import small
 class Faulty(toys.Integrator):
     """In the middle of the third episode something is not finite."""
 
-    resets, name, value = 0, "reward", math.nan
+    resets, name, value = -1, "reward", math.nan  # the first is before the run
 
     def reset(self, **options):
         type(self).resets += 1

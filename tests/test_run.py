@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import planet_torch as pt
+from planet_torch.envs.checked import EnvError
 from planet_torch.metrics import Reporter
 from planet_torch.presets import PRESETS
 from planet_torch.provenance import provenance
@@ -78,6 +79,13 @@ def test_what_cannot_be_built_leaves_no_run_behind(tmp_path, group, options, err
     part = dataclasses.replace(getattr(CONFIG, group), **options)
     with pytest.raises(ValueError, match=error):
         Run.create(tmp_path / "run", dataclasses.replace(CONFIG, **{group: part}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_that_cannot_begin_leaves_no_run_behind(tmp_path):
+    broken = dataclasses.replace(CONFIG, task="hostile:cannot_reset")
+    with pytest.raises(EnvError, match="ZeroDivisionError"):
+        Run.create(tmp_path / "run", broken)
     assert not (tmp_path / "run").exists()
 
 

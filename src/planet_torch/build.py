@@ -80,6 +80,7 @@ def check(config: Config, begun: bool = False) -> None:
     Raises:
         ValueError: if an option, or two together, cannot be.
         ImportError: if what an environment needs is not installed.
+        EnvError: if one cannot begin an episode.
     """
     prepare_torch(config)
     of = spaces(config)
@@ -88,9 +89,17 @@ def check(config: Config, begun: bool = False) -> None:
     world_model(config, of)
     if not begun:
         pretrained(config, of)
+        _begin_each(config)
     objective_terms(config)
     terms = config.objective
     check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
+
+
+def _begin_each(config: Config) -> None:
+    """Raise EnvError if a task cannot even begin an episode."""
+    for task in config.tasks:
+        with closing(environments(config, task, 1)) as envs:
+            envs.reset(seed=0)
 
 
 def _check_lengths(config: Config) -> None:

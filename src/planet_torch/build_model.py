@@ -60,8 +60,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
     Raises:
         ValueError: if two options do not go together.
     """
-    _check_acting(config)
-    _check_value(config)
+    check(config)
     model = config.model
     encoder, embedding_size = _encoder(model, spaces.observation)
     dynamics = DYNAMICS[model.dynamics](
@@ -94,8 +93,9 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
     return built.to(config.train.device)
 
 
-def _check_acting(config: Config) -> None:
-    """Raise ValueError if what the agent acts on does not go together."""
+def check(config: Config) -> None:
+    """Raise ValueError if two options of a model do not go together."""
+    _check_value(config)
     starts, dynamics = config.model.candidate_starts, config.model.dynamics
     chosen = (("model.dynamics", dynamics), ("planner.acts_on", config.planner.acts_on))
     alike = {  # why candidates would start alike

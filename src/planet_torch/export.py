@@ -55,7 +55,7 @@ def export(
     nearest(directory)  # before the evaluation, which takes a while
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(
-            f"{directory} is not empty; remove it, or choose another by --out"
+            f"{directory} is not empty; choose another directory by --out"
         )
     anywhere, kept = parts(run)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,9 @@ def export(
         returns = evaluated(Run.open(partial), episodes, seed, on_decision)
         # No card has a path of one machine.
         name = directory.name if directory.is_absolute() else directory.as_posix()
-        command = f"planet evaluate {name} --episodes {episodes} --seed {seed}"
+        command = (
+            f"planet evaluate {shlex.quote(name)} --episodes {episodes} --seed {seed}"
+        )
         rows = {
             **score_rows(returns, command),
             **training,

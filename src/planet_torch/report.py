@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from rich.console import Console
@@ -46,9 +47,10 @@ def print_result(run: Run) -> None:
     print(f"memory      {in_bytes(peak_memory())} at the most, in this process")
     print(f"curve       {path}")
     print(f"videos      {run.videos}")
-    print(f"score again planet evaluate {run.directory} --video")
+    place = quote(str(run.directory))
+    print(f"score again planet evaluate {place} --video")
     task = f" --task {tasks[0]}" if len(tasks) > 1 else ""
-    print(f"look inside planet predict {run.directory}{task}")
+    print(f"look inside planet predict {place}{task}")
 
 
 def _by_task(run: Run, kind: str) -> dict[str, list[Record]]:

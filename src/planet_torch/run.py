@@ -26,6 +26,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ from planet_torch.provenance import provenance
 SIDE_BY_SIDE = 10  # evaluation episodes run at once
 
 
+UNSEEN = "has learned from vectors, and only pictures can be looked at"
+
+
 @dataclass(frozen=True)
 class Run:
     """A run directory and the config that it was started with."""
@@ -60,12 +64,14 @@ class Run:
             FileExistsError: if there is a run already.
             ValueError: if what the config says cannot be built.
             ImportError: if what the environment needs is not installed.
+            EnvError: if that cannot begin an episode.
         """
         run = cls(Path(directory), config_)
         if (run.directory / "config.json").exists():
             raise FileExistsError(
                 f"{directory} holds a run already; go on with it by `planet train "
-                f"--resume {directory}`, or choose another directory with --run"
+                f"--resume {quote(str(directory))}`, or choose another directory with "
+                "--run"
             )
         build.check(config_)
         for part in (run.episodes, run.checkpoints, run.videos):
@@ -191,6 +197,7 @@ class Run:
         content = self.latest()
         if content is None:
             raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
+        build_model.check(self.config)
         with checkpoint.fitting():
             stored = content["spaces"]
             shape, size = tuple(stored["observation"]), stored["action_size"]
@@ -269,6 +276,8 @@ class Run:
             ValueError: if the episode has fewer frames, or none that can be seen; if
                 the run has no such task, or several to choose from.
         """
+        if self.config.env.observation == "state":
+            raise ValueError(f"{self.directory} {UNSEEN}")
         agent = self.agent(seed)
         envs = build.environments(self.config, self.chosen(task), 1, agent.action_size)
         with closing(envs):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 from planet_torch.files import write_atomically
@@ -90,6 +91,13 @@ SINKS: dict[str, Callable[[Path, Counters], Sink]] = {
     "wandb": WandB,
 }
 """The sinks by the names that ``--log`` takes."""
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Raise ImportError if a sink lacks its package, before there is a run to log."""
+    for name in names:
+        if find_spec(name) is None:
+            raise ImportError(_missing(SINKS[name].__name__, name))
 
 
 def _missing(product: str, extra: str) -> str:

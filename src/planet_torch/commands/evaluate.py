@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -54,17 +55,18 @@ class Evaluate(Options):
     @classmethod
     def from_words(cls, words: Sequence[str]) -> Evaluate | None:
         """The command with the planner of the run that a word names."""
-        for directory in map(Path, words):
-            if (directory / "config.json").exists():
-                planner = config.load(directory / "config.json").planner
-                return cls(directory, planner=searching(planner, words))
+        for before, directory in pairwise(["", *words]):
+            path = Path(directory, "config.json")
+            if before != "--out" and path.exists():
+                planner = config.load(path).planner
+                return cls(Path(directory), planner=searching(planner, words))
         return None
 
     def __call__(self) -> int:
         """Evaluate."""
         from planet_torch.files import file_name
         from planet_torch.report import mean_score, progress_of, score_lines
-        from planet_torch.run import Run
+        from planet_torch.run import UNSEEN, Run
         from planet_torch.video import save_episode
 
         run = Run.open(self.directory, self.device, self.compile)
@@ -72,6 +74,8 @@ class Evaluate(Options):
         tasks = [run.chosen(self.task)] if self.task else run.config.tasks
         out = self.out or run.videos
         if self.video:
+            if run.config.env.observation == "state":
+                raise ValueError(f"{run.directory} {UNSEEN}; leave --video out")
             out.mkdir(parents=True, exist_ok=True)
         returns = {}
         for task in tasks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from planet_torch.commands.options import RunOptions
@@ -48,11 +49,13 @@ class Train(RunOptions):
         from planet_torch.resume import resume
         from planet_torch.run import Run
         from planet_torch.signals import Stopped
+        from planet_torch.sinks import check_installed
         from planet_torch.training import train
 
         if self.resume is None:
             if self.override:
                 raise ValueError("--override is for a run to go on with, by --resume")
+            check_installed(self.log)
             run = Run.create(self.directory, self.config)
             print(disk_in_words(disk(run.config), run.directory)[0])
         elif self.run is not None:
@@ -65,7 +68,8 @@ class Train(RunOptions):
         try:
             train(run, self.log, progress)
         except Stopped as stop:
-            print(f"{stop}: saved. Go on with: planet train --resume {run.directory}")
+            again = quote(str(run.directory))
+            print(f"{stop}: saved. Go on with: planet train --resume {again}")
             return 128 + stop.number
         print_result(run)
         return 0
