@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 import time
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 from planet_torch import build_model, cli
 from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
+from planet_torch.envs.checked import EnvError
 from planet_torch.presets import PRESETS
 
 PICTURES = build_model.Spaces((16, 16, 3), 2)
@@ -207,3 +209,9 @@ def test_a_contender_that_cannot_begin_says_it_whatever_else_it_says(capsys):
     assert cli.main(["benchmark", "toys:integrator", "--configs", words]) == 2
     said = f"planet: error: the contender '{words}': objective.overshooting (=99) needs"
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_an_environment_that_fails_is_not_left_out_of_the_jobs():
+    broken = dataclasses.replace(DEBUG, task="hostile:cannot_reset")
+    with pytest.raises(EnvError, match="ZeroDivisionError"):
+        list(jobs.environment_jobs(broken))

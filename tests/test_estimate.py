@@ -121,6 +121,15 @@ def test_the_hours_are_counted_by_hand():
     )
 
 
+def test_random_collection_is_not_planned():
+    costs = Costs(360.0, 0.0, 3600.0, 0.0, 0.0, memory=0, gpu_memory=0)
+    train = dataclasses.replace(
+        CONFIG.train, episodes=40, seed_episodes=4, collection="random"
+    )
+    parts = hours(dataclasses.replace(CONFIG, train=train), costs, decisions=[2])
+    assert parts["collecting"] == pytest.approx(36 * 2 * 0.1)
+
+
 def test_collecting_beside_the_updates_takes_what_it_takes_longer():
     """36 episodes of two decisions, beside 5 updates each; 7.2 hours, and 90 or 3.6."""
     costs = Costs(0.0, 1800.0, 360.0, 0.0, 0.0, memory=0, gpu_memory=0)

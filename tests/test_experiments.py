@@ -412,7 +412,7 @@ def test_the_activations_are_compared_for_each_model_and_share_its_runs(scale):
     assert len(plain) == 1
 
 
-def test_one_agent_learns_all_tasks_in_one_run(tmp_path, performed):
+def test_one_agent_learns_all_tasks_in_one_run(tmp_path, performed, monkeypatch):
     """Its episodes are counted for each task, as those of the others are."""
     both = ("toys:integrator", "toys:mirrored")
     experiment_of = replace(EXPERIMENTS["one-agent"], small_tasks=both)
@@ -423,6 +423,17 @@ def test_one_agent_learns_all_tasks_in_one_run(tmp_path, performed):
     assert entries[2].config.task == "toys:integrator,toys:mirrored"
     assert series.finished(joint, both[1]) == []
     made_up(tmp_path, both, experiment_of, **{"one-agent": [[3.0, 4.0]], "planet": []})
+    counts, progress = [], runner.terminal_progress
+
+    def counted(title, episodes):
+        counts.append(episodes)
+        return progress(title, episodes)
+
+    monkeypatch.setattr(runner, "terminal_progress", counted)
+    for entry in entries:
+        runner.watched(entry)
+    episodes = entries[0].config.train.episodes
+    assert counts == [episodes, episodes, 2 * episodes]
     (found,) = series.finished(joint, both[1])
     assert summary.curve(found, both[1]) == {5: 3, 10: 4}
 

@@ -199,10 +199,11 @@ def hours(config: Config, costs: Costs, decisions: Sequence[int]) -> dict[str, f
     train, each = config.train, sum(decisions)
     collected = train.episodes - train.seed_episodes
     evaluations = math.ceil(collected / train.evaluate_every)
+    collecting = costs.decision if train.collection == "planned" else costs.random
     seconds = {
         "seed episodes": train.seed_episodes * each * costs.random,
         "fitting": collected * len(decisions) * train.updates * costs.update,
-        "collecting": collected * each * costs.decision,
+        "collecting": collected * each * collecting,
         "evaluating": evaluations * each * costs.evaluation,
         "saving": collected / train.checkpoint_every * costs.checkpoint,
     }

@@ -66,7 +66,8 @@ def perform(series: Series, entry: Entry) -> None:
 
 def watched(entry: Entry) -> Progress:
     """What a person sees of the run."""
-    return terminal_progress(str(entry), entry.config.train.episodes)
+    episodes = entry.config.train.episodes * len(entry.config.tasks)
+    return terminal_progress(str(entry), episodes)
 
 
 def learn(run: Run, progress: Progress) -> None:
