@@ -221,7 +221,12 @@ def test_where_videos_go_is_not_what_is_evaluated(run, tmp_path):
 
 
 def test_what_saw_vectors_is_not_looked_at(tmp_path, capsys):
-    place = trained(tmp_path / "run").directory
+    one = trained(tmp_path / "run")
+    place = one.directory
+    report.print_result(one)
+    said = capsys.readouterr().out
+    assert said.endswith(f"score again planet evaluate {place}\n")
+    assert "video" not in said
     for words in (["evaluate", place, "--video"], ["predict", place]):
         answer = f"{place} has learned from vectors, and only pictures can be looked at"
         assert refused(capsys, *words).startswith(answer)

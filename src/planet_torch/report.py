@@ -46,8 +46,11 @@ def print_result(run: Run) -> None:
         print(f"random      {np.mean(random):.1f} in {task}, {in_words(random)}")
     print(f"memory      {in_bytes(peak_memory())} at the most, in this process")
     print(f"curve       {path}")
-    print(f"videos      {run.videos}")
     place = quote(str(run.directory))
+    if run.config.env.observation == "state":
+        print(f"score again planet evaluate {place}")
+        return
+    print(f"videos      {run.videos}")
     print(f"score again planet evaluate {place} --video")
     task = f" --task {tasks[0]}" if len(tasks) > 1 else ""
     print(f"look inside planet predict {place}{task}")
