@@ -556,3 +556,41 @@ def test_a_budget_for_decisions_bounds_what_is_evaluated():
 
     planner.plan(returns_of, 1, 1, stream())
     assert asked == [10]
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_the_value_and_nothing_else_may_keep_its_rate(halves):
+    base = PRESETS["debug"]
+    config = debug(
+        objective=replace(base.objective, value_discount=0.9),
+        optimiser=replace(base.optimiser, half_life=1, halves_value=halves),
+    )
+    model = build_model.world_model(config, SMALL)
+    groups = build_model.optimiser(config, model).param_groups
+    steady = {id(p) for group in groups if group["steady"] for p in group["params"]}
+    assert steady == (set() if halves else {id(p) for p in model.value.parameters()})
+
+
+def test_each_number_of_what_is_imagined_reaches_its_term():
+    terms = build_model.objective_terms(
+        debug(
+            objective=ObjectiveConfig(
+                value_discount=0.9,
+                value_of="greedy",
+                value_imagined=3,
+                value_imagined_starts=5,
+                reward_overshooting=2,
+                reward_overshooting_starts=7,
+                reward_overshooting_weight=9.0,
+                observation_overshooting=4,
+                observation_overshooting_decoded=0.25,
+                observation_overshooting_weight=0.5,
+            )
+        )
+    )
+    of = {term.name: term for term in terms}
+    imagined, rewards = of["imagined_value"], of["reward_overshooting"]
+    assert (imagined.distance, imagined.starts) == (3, 5)
+    assert (rewards.distance, rewards.starts, rewards.weight) == (2, 7, 9.0)
+    seen = of["observation_overshooting"]
+    assert (seen.distance, seen.decoded, seen.weight) == (4, 0.25, 0.5)

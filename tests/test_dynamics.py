@@ -424,3 +424,13 @@ def test_states_are_frozen():
     state = build("rssm").initial(1)
     with pytest.raises(dataclasses.FrozenInstanceError):
         state.mean = state.sample
+
+
+def test_the_hidden_layer_of_the_drnn_has_relu_whatever_the_others_have():
+    one, other = (
+        DRNN(Sizes(2, 7, **SIZES, activation=name)) for name in ("relu", "elu")
+    )
+    other.load_state_dict(one.state_dict())
+    action, seen = torch.randn(6, 2), torch.randn(6, 7)
+    states = [d.step(d.initial(6), action, seen, None) for d in (one, other)]
+    assert torch.equal(states[0].mean, states[1].mean)

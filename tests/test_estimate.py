@@ -224,3 +224,16 @@ def test_each_task_has_its_episodes():
 )
 def test_bytes_are_said_in_three_digits(count, text):
     assert in_bytes(count) == text
+
+
+def test_an_evaluation_is_measured_with_all_its_episodes_side_by_side(monkeypatch):
+    original, asked = estimate._beginning, []
+
+    def recorded(envs, *rest):
+        asked.append(envs.num_envs)
+        return original(envs, *rest)
+
+    monkeypatch.setattr(estimate, "_beginning", recorded)
+    train = dataclasses.replace(CONFIG.train, evaluation_episodes=3)
+    estimate.measure(dataclasses.replace(CONFIG, train=train), seconds=0.0)
+    assert asked == [1, 1, 3]

@@ -10,7 +10,7 @@ import torch
 import toys
 from planet_torch import build_model, config
 from planet_torch.chunk import Chunk
-from planet_torch.guard import IN_A_ROW, check_update
+from planet_torch.guard import IN_A_ROW, Guard, NotFiniteError, check_update
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.objectives import objective
 from planet_torch.replay import Replay
@@ -158,3 +158,33 @@ def test_if_all_is_skipped_the_run_stops(tmp_path, monkeypatch):
         with pytest.raises(FloatingPointError, match=f"the {IN_A_ROW}th in a row"):
             trainer.fit()
     assert len(list((run.directory / "dumps").iterdir())) == 20
+
+
+def test_an_evaluation_that_is_not_finite_can_be_skipped(tmp_path, monkeypatch):
+    def fail(*_):
+        raise NotFiniteError("the reward is not finite", "episode-1", {}, {})
+
+    monkeypatch.setattr("planet_torch.trainer.run_episodes", fail)
+    run = Run.create(tmp_path / "run", small(on_nan="skip"))
+    with pytest.warns(UserWarning, match="skipped: the reward is not finite"):
+        train(run)
+    assert [r.values for r in read_metrics(run.metrics, "skip")] == [{"episode": 1.0}]
+    assert not list(read_metrics(run.metrics, "evaluate"))
+    assert len(Replay(run.episodes)) == 4
+
+
+def test_only_what_fails_in_a_row_is_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr("planet_torch.guard.IN_A_ROW", 3)
+    guard, skipped = Guard(tmp_path / "dumps", True, lambda _: None), "it is not finite"
+
+    def fail(times):
+        for _ in range(times):
+            with pytest.warns(UserWarning, match="skipped"), guard:
+                raise NotFiniteError(skipped, "update-1", {}, {})
+
+    fail(2)
+    with guard:
+        pass
+    fail(2)
+    with pytest.raises(FloatingPointError, match="the 3th in a row"), guard:
+        raise NotFiniteError(skipped, "update-1", {}, {})

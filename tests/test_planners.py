@@ -574,3 +574,22 @@ def test_the_mean_is_a_candidate_of_the_last_iteration_only(momentum):
     elites = first.flatten()[order[:10]]
     # Behind three kept elites; the first mean was 0.
     assert_close(second[0, 3, 0, 0], (1 - momentum) * elites.mean())
+
+
+def test_icem_goes_on_around_its_mean_and_not_around_its_plan():
+    """Of the last iteration the mean itself is a candidate, behind three kept."""
+    icem = ICEM(horizon=3, candidates=50, elites=10, iterations=1)
+    plan, _ = candidates_of(icem)
+    mean = icem.memory[1][0]
+    _, (asked,) = candidates_of(icem, previous=plan)
+    assert_close(asked[0, 3], torch.stack([mean[1], mean[2], mean[2]]))
+    assert not torch.isclose(mean, plan[0]).any()
+
+
+def test_proposals_leave_as_many_elites_as_there_were():
+    """Of equal candidates the first two, not half of all that were tried."""
+    recorder = Recorder(lambda actions: torch.zeros(actions.shape[:2]))
+    cem = CEM(horizon=1, candidates=4, elites=2, iterations=1)
+    proposals = torch.tensor([0.5, 0.25, -1.0, -1.0]).reshape(1, 4, 1, 1)
+    plan = cem.plan(recorder, 1, 1, seeded(), None, proposals)
+    assert plan.item() == 0.375

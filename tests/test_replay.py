@@ -458,3 +458,16 @@ def test_memory_stays_flat_however_much_is_read(tmp_path):
     for seed in range(100):
         draw(replay, batch=10, length=50, seed=seed)
     assert resident() - before < 30
+
+
+def test_going_back_samples_what_was_sampled_then(tmp_path):
+    """Also if older episodes are there still, as after a crash before pruning."""
+    replay = Replay(tmp_path, max_frames=10)
+    for number in range(3):
+        replay.add(make_episode(4, number))
+    sampled = replay.checksums
+    assert list(sampled) == [1, 2]
+    for number in range(3, 5):
+        replay.add(make_episode(4, number))
+    replay.truncate(3)
+    assert (replay.checksums, replay.frames) == (sampled, 8)

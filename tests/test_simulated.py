@@ -1,8 +1,10 @@
 """Planning with the true simulator: an agent, its episodes, and `planet plan`."""
 
+import itertools
 import json
 import re
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,3 +307,10 @@ def test_what_cannot_be_planned_is_answered_in_one_line(words, answer, capsys):
     assert said.out == ""
     (line,) = said.err.splitlines()
     assert answer in line
+
+
+def test_the_time_of_a_decision_is_that_of_its_own_episode(monkeypatch):
+    """By a clock that goes on by one whenever it is looked at."""
+    clock = SimpleNamespace(perf_counter=itertools.count().__next__)
+    monkeypatch.setattr("planet_torch.simulated.time", clock)
+    assert [each.seconds for each in plan_episodes(SHORT, 2)] == [1.0, 1.0]

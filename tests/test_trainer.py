@@ -7,14 +7,16 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 import planet_torch.collector
 import planet_torch.trainer
 import toys
-from planet_torch import build, build_model, config, nested
+from planet_torch import build, build_model, checkpoint, config, nested
 from planet_torch.envs import EnvError
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
+from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 
@@ -193,15 +195,18 @@ def test_evaluation_never_enters_the_replay(trained):
 
 
 def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
+    """And both kinds are by the average of the weights."""
     agent, asked = build.agent, []
 
     def recorded(config, spaces, model, generator, exploration=0.0):
-        asked.append((generator, exploration))
+        asked.append((model, generator, exploration))
         return agent(config, spaces, model, generator, exploration)
 
     monkeypatch.setattr(build, "agent", recorded)
-    streams = train(tmp_path / "run").streams
-    assert asked == [(streams["exploration"], 0.3), (streams["test"], 0.0)] * 2
+    trainer = train(tmp_path / "run")
+    acting, streams = trainer.average, trainer.streams
+    collected = (acting, streams["exploration"], 0.3)
+    assert asked == [collected, (acting, streams["test"], 0.0)] * 2
 
 
 def test_the_agent_acts_with_the_average_of_the_weights(tmp_path):
@@ -451,3 +456,92 @@ def at_random(env: gymnasium.Env):
 
 def test_the_config_is_stored_with_the_run(trained):
     assert config.load(trained.run.directory / "config.json") == TINY
+
+
+def begun(directory, of):
+    """A trainer that has its seed episodes."""
+    run = Run.create(directory, of)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        trainer.collect_seed_episodes()
+    return trainer
+
+
+def test_slow_critics_follow_by_a_hundredth_after_each_update(tmp_path):
+    valued = changed(TINY, "objective.value_discount", 0.9)
+    trainer = begun(tmp_path / "run", changed(valued, "objective.value_of", "greedy"))
+    critic = trainer.world_model.value
+    for _ in range(2):
+        before = [slow.clone() for slow in critic.slow.parameters()]
+        trainer.update()
+        newest = list(critic.critics.parameters())
+        expected = [was.lerp(p, 0.01) for was, p in zip(before, newest, strict=True)]
+        assert_close(list(critic.slow.parameters()), expected, rtol=0, atol=1e-7)
+        assert not torch.equal(expected[0], newest[0])
+        assert not torch.equal(expected[0], before[0])
+
+
+def test_seed_episodes_do_not_count_for_when_it_is_evaluated_and_saved(tmp_path):
+    """7 episodes after a seed episode: evaluated after 3 and 6, saved after 2, 4, 6.
+
+    Both at the end, too; an iteration is 3 updates.
+    """
+    seldom = tiny(
+        **SMALL,
+        train__seed_episodes=1,
+        train__episodes=8,
+        train__evaluate_every=3,
+        train__checkpoint_every=2,
+        train__keep_checkpoints=3,
+    )
+    trainer = train(tmp_path / "run", seldom)
+    evaluated = [c.episodes - 1 for _, c, _ in metrics(trainer, "evaluate")]
+    assert evaluated == [3, 6, 7]
+    saved = [path.stem[-2:] for path in checkpoint.paths(trainer.run.checkpoints)]
+    assert saved == ["12", "18", "21"]
+
+
+def test_states_are_carried_from_one_update_to_the_next(tmp_path, monkeypatch):
+    carrying = changed(changed(TINY, "train.carry_states", True), "train.chunk", 4)
+    trainer = begun(tmp_path / "run", changed(carrying, "train.batch", 16))
+    original, read = planet_torch.trainer.filtered, []
+
+    def recorded(*given):
+        read.append(original(*given))
+        return read[-1]
+
+    monkeypatch.setattr(planet_torch.trainer, "filtered", recorded)
+    trainer.update()
+    trainer.update()
+    first, second = read
+    ended = first.posteriors[:, -1].belief
+    gone_on = (second.before.belief == ended).all(dim=1)
+    assert 0 < gone_on.sum() < 16
+    assert not second.before.belief[~gone_on].any()
+
+
+def test_the_seed_decides_the_first_weights(tmp_path):
+    first, other, again = (
+        learned(begun(tmp_path / str(i), dataclasses.replace(TINY, seed=seed)))
+        for i, seed in enumerate((0, 1, 0))
+    )
+    assert first == again != other
+
+
+def test_every_checkpoint_that_is_kept_has_the_episodes_that_it_samples(tmp_path):
+    frames = {"train__replay_frames": 26, "train__keep_checkpoints": 3}
+    run = train(tmp_path / "run", tiny(**SMALL, **frames, train__episodes=8)).run
+    present = Replay(run.episodes).present
+    assert 0 not in present
+    for path in checkpoint.paths(run.checkpoints):
+        assert checkpoint.load(path)["episodes"].keys() <= present
+
+
+def test_each_fit_and_each_collected_episode_is_watched(tmp_path, monkeypatch):
+    seen = []
+    for name in ("fit", "episode"):
+        monkeypatch.setattr(
+            f"planet_torch.watch.Watch.{name}", lambda *_, name=name: seen.append(name)
+        )
+    train(tmp_path / "run")
+    assert seen == ["episode"] * 2 + ["fit", "episode"] * 2

@@ -251,3 +251,56 @@ def test_after_the_end_of_a_task_nothing_is_expected(tmp_path, greedy):
     fitted(model, term, lambda: replay.sample(16, 6, draws), 600, rate=0.05)
     worth = model.value(torch.tensor([[5.0], [6.0], [7.0], [8.0]])).flatten()
     assert_close(worth, torch.tensor([0.875, 0.75, 0.5, 0.0]), atol=0.2, rtol=0)
+
+
+def test_a_greedy_value_learns_lambda_returns_of_the_slow_critics():
+    """These think that a place is worth itself, so 10.25 and 17 follow, as above."""
+    model = with_critic(counting_model(), 0.5, size=1)
+    model.value.target = lambda features: features.squeeze(-1)
+    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    place, reward = torch.tensor([[[99.0, 20, 30]], [[18, 2, 4]]])
+    chunk = Chunk(place[..., None], 0 * place[..., None], reward)
+    term = GreedyValue(trace=0.5)
+    loss, _ = term(model, filtered(model, chunk, stream()), stream())
+    assert loss == (10.25**2 + 17**2) / 2  # of two critics
+
+
+def test_a_greedy_value_learns_half_of_what_was_and_half_of_what_was_imagined():
+    """All is worth 1 and thought to be worth 0, by two critics: half of 1 each."""
+    model = with_critic(counting_model(), 0.5, size=1)
+    model.value.target = lambda features: torch.ones_like(features[..., 0])
+    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    place = torch.ones(3, 5, 1)
+    chunk = filtered(model, Chunk(place, 0 * place, place[..., 0]), stream())
+    for distance in (0, 2):
+        assert GreedyValue(distance=distance)(model, chunk, stream())[0] == 1
+
+
+def test_the_value_learns_lambda_returns_of_its_trace():
+    """Worth 10.25 and 20 where 10.25 and 17 follow, by the returns by hand above.
+
+    These are constants, though they hold the values that are learned.
+    """
+    model = with_value(counting_model(), 0.5)
+    model.value = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(model.value.weight)
+    place = torch.tensor([[10.25, 20, 30]])
+    reward = torch.tensor([[18.0, 2, 4]])  # of which 1 - discount counts
+    chunk = filtered(
+        model, Chunk(place[..., None], 0 * place[..., None], reward), stream()
+    )
+    loss, _ = Value(trace=0.5)(model, chunk, stream())
+    loss.backward()
+    assert loss.item() == 0.5 * (0 + 3**2) / 2
+    assert model.value.weight.grad.item() == (0 + 3 * 20) / 2
+
+
+def test_what_is_imagined_is_worth_a_lambda_return_of_its_trace():
+    """From 0 by 1 to 2, paid and worth the place: 2 from 1, and 1.25 from 0."""
+    model = with_critic(counting_model(), 0.5, size=1)
+    model.value.choose = torch.ones_like
+    model.value.target = lambda features: features.squeeze(-1)
+    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    chunk = filtered(model, waiting(0.0, 0.0), stream())
+    term = ImaginedValue(trace=0.5, distance=2, stray=0.0)
+    assert term(model, chunk, stream())[0] == (1.25**2 + 2**2) / 2  # of two critics

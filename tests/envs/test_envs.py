@@ -405,3 +405,11 @@ def test_the_table_is_read_without_the_simulator():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("discount", [0.0, 1.0])
+def test_a_task_that_ends_has_terminated_if_nothing_follows(discount):
+    env = make("dmc/cartpole-balance", observation="state")
+    env.reset(seed=0)
+    env.unwrapped.environment.task.get_termination = lambda physics: discount
+    assert env.step(np.zeros(1))[2:4] == (discount == 0, discount == 1)

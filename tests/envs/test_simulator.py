@@ -251,3 +251,26 @@ def test_planning_with_the_simulator_balances_the_pole(simulate):
         plan = cem.plan(simulator, 1, 1, generator)
         rewards.append(env.step(plan[0, 0].numpy())[1])
     assert np.mean(rewards[-4:]) > 7
+
+
+def test_a_pole_is_balanced_in_the_middle_alone(simulate):
+    """Of five candidates some leave the range, at a quarter of a metre."""
+    env, random = started("dmc/cartpole-balance_sparse", steps=0)
+    place(env, slider=0.2, hinge_1=0.0)
+    actions = np.sign(some_actions(random, env, 1, 8, 1)).repeat(3, axis=2)
+    simulator = simulate(env)
+    at_once = returns_in(simulator, actions)[0]
+    simulator.copies[0].rewards_of = one_by_one
+    np.testing.assert_array_equal(at_once, returns_in(simulator, actions)[0])
+    assert len(set(at_once)) > 1
+
+
+def test_nothing_is_paid_after_the_end_of_a_task(simulate):
+    env, random = started("dmc/lqr-lqr_2_1")
+    env.unwrapped.environment.task.get_termination = lambda physics: 0.0
+    actions, simulator = some_actions(random, env, 1, 4, 3), simulate(env)
+    returns = returns_in(simulator, actions)[0]
+    np.testing.assert_array_equal(returns, returns_in(simulator, actions[:, :, :1])[0])
+    reward, terminated = env.step(actions[0, 3, 0])[1:3]
+    assert terminated
+    assert returns[3] == pytest.approx(reward, rel=0, abs=1e-12)
