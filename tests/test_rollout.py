@@ -9,15 +9,17 @@ from planet_torch.rollout import run_episodes
 
 
 class Counting:
-    """Acts (1, 1), (2, 2), ... hundredths, in each of the episodes."""
+    """Acts (1, 1), (2, 2), ... hundredths in each of the episodes, by one array."""
 
     def reset(self, batch):
         self.batch, self.decisions = batch, 0
+        self.action = np.zeros((batch, 2), np.float32)
 
     def act(self, observation):
         assert observation.shape == (self.batch, 3)
         self.decisions += 1
-        return np.full((self.batch, 2), self.decisions / 100, np.float32)
+        self.action[:] = np.float32(self.decisions / 100)
+        return self.action
 
 
 def run(ends, **options):
