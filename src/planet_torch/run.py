@@ -276,10 +276,10 @@ class Run:
             ValueError: if the episode has fewer frames, or none that can be seen; if
                 the run has no such task, or several to choose from.
         """
+        agent, task = self.agent(seed), self.chosen(task)
         if self.config.env.observation == "state":
             raise ValueError(f"{self.directory} {UNSEEN}")
-        agent = self.agent(seed)
-        envs = build.environments(self.config, self.chosen(task), 1, agent.action_size)
+        envs = build.environments(self.config, task, 1, agent.action_size)
         with closing(envs):
             isolated = self.config.env.isolate
             (episode,) = run_these(envs, agent, [seed], on_decision, isolated)
