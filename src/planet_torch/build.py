@@ -83,23 +83,15 @@ def check(config: Config, begun: bool = False) -> None:
         EnvError: if one cannot begin an episode.
     """
     prepare_torch(config)
-    of = spaces(config)
+    of = spaces(config, begin=not begun)
     _check_lengths(config)
     planner(config)
     world_model(config, of)
     if not begun:
         pretrained(config, of)
-        _begin_each(config)
     objective_terms(config)
     terms = config.objective
     check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
-
-
-def _begin_each(config: Config) -> None:
-    """Raise EnvError if a task cannot even begin an episode."""
-    for task in config.tasks:
-        with closing(environments(config, task, 1)) as envs:
-            envs.reset(seed=0)
 
 
 def _check_lengths(config: Config) -> None:
@@ -138,12 +130,17 @@ def decisions(envs: SyncVectorEnv) -> int:
     return int(envs.get_attr("decisions")[0])
 
 
-def spaces(config: Config) -> Spaces:
+def spaces(config: Config, begin: bool = False) -> Spaces:
     """The spaces that all tasks fit in, from one environment of each.
+
+    Args:
+        config: of the run.
+        begin: whether to begin an episode of each, to see that it can.
 
     Raises:
         ValueError: if one agent cannot learn these tasks, or not in such chunks.
         ImportError: if what an environment needs is not installed.
+        EnvError: if one cannot begin an episode.
     """
     if len(set(config.tasks)) < len(config.tasks):
         raise ValueError(f"task (={config.task!r}) names a task twice")
@@ -154,6 +151,8 @@ def spaces(config: Config) -> Spaces:
             _check_chunk(config, task, decisions(envs) + 1)
             observations[task] = envs.single_observation_space.shape
             sizes += envs.single_action_space.shape or ()
+            if begin:
+                envs.reset(seed=0)
     shapes = set(observations.values())
     if len(shapes) > 1:
         raise ValueError(

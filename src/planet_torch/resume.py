@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from planet_torch import build, checkpoint, config
@@ -57,10 +56,10 @@ def resume(
     for name in override:
         if name not in option_names(Config):
             raise ValueError(unknown(name, option_names(Config)))
-    again = f"planet train --resume {quote(str(directory))}"
     stored, whole = stored_config(directory)
-    Run(directory, stored).check_trainable()
-    with disk_errors_explained(directory, again), locked(directory):
+    run = Run(directory, stored)
+    run.check_trainable()
+    with disk_errors_explained(directory, run.again), locked(directory):
         given = given or stored
         before = learned_config(directory) or stored
         changes = differences(before, given)

@@ -44,8 +44,6 @@ from planet_torch.prediction import Prediction, predict
 from planet_torch.provenance import provenance
 
 SIDE_BY_SIDE = 10  # evaluation episodes run at once
-
-
 UNSEEN = "has learned from vectors, and only pictures can be looked at"
 
 
@@ -69,9 +67,8 @@ class Run:
         run = cls(Path(directory), config_)
         if (run.directory / "config.json").exists():
             raise FileExistsError(
-                f"{directory} holds a run already; go on with it by `planet train "
-                f"--resume {quote(str(directory))}`, or choose another directory with "
-                "--run"
+                f"{directory} holds a run already; go on with it by `{run.again}`, or "
+                "choose another directory with --run"
             )
         build.check(config_)
         for part in (run.episodes, run.checkpoints, run.videos):
@@ -149,6 +146,11 @@ class Run:
                 f"or begin a run with it by `planet train {self.config.task} "
                 f"--train.pretrained {self.directory}`"
             )
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it, as a shell reads it."""
+        return f"planet train --resume {quote(str(self.directory))}"
 
     def note_start(self, **notes: object) -> None:
         """Add the versions, commit and machine of this start to ``run.json``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
 
 from planet_torch.files import disk_errors_explained
 from planet_torch.lock import locked
@@ -34,8 +33,7 @@ def train(
         ImportError: if a sink is not installed.
     """
     run.check_trainable()
-    again = f"planet train --resume {quote(str(run.directory))}"
-    with disk_errors_explained(run.directory, again), locked(run.directory):
+    with disk_errors_explained(run.directory, run.again), locked(run.directory):
         state, replay, lost = recover(run)
         counters = Counters(**state["counters"]) if state else Counters()
         others = [SINKS[name](run.directory, counters) for name in sinks]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
 from typing import Literal
 
 from planet_torch.commands.options import RunOptions
@@ -68,8 +67,7 @@ class Train(RunOptions):
         try:
             train(run, self.log, progress)
         except Stopped as stop:
-            again = quote(str(run.directory))
-            print(f"{stop}: saved. Go on with: planet train --resume {again}")
+            print(f"{stop}: saved. Go on with: {run.again}")
             return 128 + stop.number
         print_result(run)
         return 0

@@ -78,13 +78,7 @@ def make(
     default = _default_repeat(name)
     repeat = default if action_repeat is None else action_repeat
     _expect_positive(image_size=image_size, action_repeat=repeat)
-    if time_limit is not None:
-        _expect_positive(time_limit=time_limit)
-        if name.startswith("dmc/") and time_limit > EPISODE_STEPS:
-            raise ValueError(
-                f"time_limit (={time_limit}) is more than the {EPISODE_STEPS} control "
-                "steps after which the suite ends an episode"
-            )
+    _expect_limit(name, time_limit)
     made = partial(
         _made,
         name,
@@ -158,6 +152,17 @@ def _own(name: str) -> Env:
     if not isinstance(env, gymnasium.Env):
         raise ValueError(f"{name} returned {env!r}, which is not a gymnasium.Env")
     return env
+
+
+def _expect_limit(name: str, time_limit: int | None) -> None:
+    if time_limit is None:
+        return
+    _expect_positive(time_limit=time_limit)
+    if name.startswith("dmc/") and time_limit > EPISODE_STEPS:
+        raise ValueError(
+            f"time_limit (={time_limit}) is more than the {EPISODE_STEPS} control "
+            "steps after which the suite ends an episode"
+        )
 
 
 def _expect_positive(**options: Any) -> None:
