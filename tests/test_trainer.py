@@ -1,6 +1,7 @@
 """The training run: what it learns, what it keeps apart, and that it repeats itself."""
 
 import dataclasses
+import functools
 import hashlib
 
 import gymnasium
@@ -46,12 +47,16 @@ SMALL = {
 TINY = tiny(**SMALL)
 
 
-def train(directory, of=TINY):
+def train(directory, of=TINY, what=Trainer.train):
+    """A trainer that has done all that it does, or a part."""
     run = Run.create(directory, of)
     with Reporter(run.metrics) as reporter:
         trainer = Trainer(run, reporter)
-        trainer.train()
+        what(trainer)
     return trainer
+
+
+begun = functools.partial(train, what=Trainer.collect_seed_episodes)
 
 
 def learned(trainer):
@@ -456,15 +461,6 @@ def at_random(env: gymnasium.Env):
 
 def test_the_config_is_stored_with_the_run(trained):
     assert config.load(trained.run.directory / "config.json") == TINY
-
-
-def begun(directory, of):
-    """A trainer that has its seed episodes."""
-    run = Run.create(directory, of)
-    with Reporter(run.metrics) as reporter:
-        trainer = Trainer(run, reporter)
-        trainer.collect_seed_episodes()
-    return trainer
 
 
 def test_slow_critics_follow_by_a_hundredth_after_each_update(tmp_path):
