@@ -198,9 +198,12 @@ def test_a_contender_that_dies_says_how(monkeypatch):
         contest.Contender("a", DEBUG)
 
 
-def test_a_contender_that_cannot_begin_says_why(capsys):
-    assert cli.main(["benchmark", "nowhere:task", "--configs", "debug"]) == 2
-    assert "nowhere" in capsys.readouterr().err
+@pytest.mark.parametrize("task", ["nowhere:task", "nothing"])
+def test_a_contender_that_cannot_begin_says_why(capfd, task):
+    """In one line."""
+    assert cli.main(["benchmark", task, "--configs", "debug"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert task.partition(":")[0] in line
 
 
 def test_a_contender_that_cannot_begin_says_it_whatever_else_it_says(capsys):

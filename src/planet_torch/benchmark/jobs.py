@@ -30,6 +30,7 @@ from planet_torch.chunk import Chunk, Episode
 from planet_torch.compilation import compile_parts
 from planet_torch.config import Config
 from planet_torch.cores import use_threads
+from planet_torch.envs.checked import EnvError
 from planet_torch.memory import peak_memory
 from planet_torch.objectives import objective
 from planet_torch.replay import Replay
@@ -243,7 +244,9 @@ def main(path: str, kind: str = "") -> None:
         answer(path, kind)
     except Exception as error:
         print(json.dumps({"failed": str(error) or repr(error)}), flush=True)
-        raise
+        if not isinstance(error, ValueError | ImportError | OSError | EnvError):
+            raise  # where it comes from is of use, too
+        sys.exit(1)
 
 
 def answer(path: str, kind: str) -> None:
