@@ -32,14 +32,16 @@ class Before(Trainer):
         acting = deepcopy(self.average)
         super().fit()
         stream = self.streams["exploration"]
-        agent = build.collector(self.config, self.spaces, acting, stream)
+        collected = self.collected
+        agent = build.collector(self.config, self.spaces, acting, stream, collected)
         self.collector.play = lambda *of: play(self.envs, agent, *of)
 
 
 def test_episodes_are_by_the_weights_from_before_the_updates(tmp_path):
     """To the bit those that such weights would collect in turn, of two tasks."""
     averaging = changed(BOTH_TASKS, "optimiser.average", 0.5)
-    run = Run.create(tmp_path / "in-turn", averaging)
+    falling = changed(averaging, "train.exploration_half_life", 1)
+    run = Run.create(tmp_path / "in-turn", falling)
     with Reporter(run.metrics) as reporter:
         expected = Before(run, reporter)
         expected.train()
@@ -134,7 +136,7 @@ def test_an_episode_that_nobody_wants_any_more_is_dropped(tmp_path):
         played = []
         for begun in ([7, 8], [8], [7, 9]):
             stream.manual_seed(0)
-            ahead.begin([task] * len(begun), begun)
+            ahead.begin([task] * len(begun), begun, 0)
             played += [ahead.play(task, [8], print)]
         ahead.close()
         trainer.close()

@@ -104,6 +104,7 @@ def test_the_preset_paper_is_the_paper():
         "train.parallel": False,
         "train.collection": "planned",
         "train.exploration": 0.3,
+        "train.exploration_half_life": None,
         "train.evaluate_every": 10,
         "train.evaluation_episodes": 10,
         "train.checkpoint_every": 1,

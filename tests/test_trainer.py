@@ -199,8 +199,9 @@ def test_evaluation_never_enters_the_replay(trained):
         assert not set(values["returns"]) & set(collected)
 
 
-def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
-    """And both kinds are by the average of the weights."""
+@pytest.fixture
+def asked(monkeypatch):
+    """The model, the stream and the noise of each agent that is built."""
     agent, asked = build.agent, []
 
     def recorded(config, spaces, model, generator, exploration=0.0):
@@ -208,10 +209,29 @@ def test_only_collected_episodes_have_exploration_noise(tmp_path, monkeypatch):
         return agent(config, spaces, model, generator, exploration)
 
     monkeypatch.setattr(build, "agent", recorded)
+    return asked
+
+
+def test_only_collected_episodes_have_exploration_noise(tmp_path, asked):
+    """And both kinds are by the average of the weights."""
     trainer = train(tmp_path / "run")
     acting, streams = trainer.average, trainer.streams
     collected = (acting, streams["exploration"], 0.3)
     assert asked == [collected, (acting, streams["test"], 0.0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("half_life", "expected"),
+    [(1, [0.3, 0.15, 0.075]), (2, [0.3, 0.3 * 0.5**0.5, 0.15])],
+)
+def test_the_noise_halves_in_so_many_collected_episodes(
+    tmp_path, asked, half_life, expected
+):
+    """Of each task, of which there are two here; seed episodes do not count."""
+    falling = changed(BOTH, "train.exploration_half_life", half_life)
+    train(tmp_path / "run", changed(falling, "train.episodes", 5))
+    levels = [exploration for _, _, exploration in asked if exploration]
+    assert levels == pytest.approx([level for level in expected for _ in range(2)])
 
 
 def test_the_agent_acts_with_the_average_of_the_weights(tmp_path):
@@ -310,6 +330,7 @@ OF_VARIANTS = {
 }
 NO_EFFECT = {
     "train.pretrained",  # it has, but of another run: tests/test_pretrained.py
+    "train.exploration_half_life",  # on the last episode, from which none learns here
     *("task", "env.renderer", "env.camera"),  # another task, or how it is drawn
     *("env.isolate", "env.step_seconds"),  # where it runs, and how long it may take
     *("train.evaluate_every", "train.evaluation_episodes", "train.checkpoint_every"),

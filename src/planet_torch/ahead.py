@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -38,11 +39,13 @@ class Request:
     Attributes:
         weights: of the world model that acts, by name.
         noise: state of the stream of the agent's randomness.
+        collected: how many episodes of each task there were before.
         episodes: the task and the seed of each.
     """
 
     weights: Mapping[str, np.ndarray]
     noise: np.ndarray
+    collected: int
     episodes: Sequence[tuple[str, int]]
 
 
@@ -80,15 +83,17 @@ class Ahead:
         self.config, self.spaces, self.model = config, spaces, model
         self.stream, self.check = stream, check
         self.weights: Mapping[str, torch.Tensor] | None = None
+        self._collected = 0
         self._asked: list[tuple[str, int]] = []
         self._ready: list[Answer | Exception] = []
         self._worker: Worker | None = None
 
-    def begin(self, tasks: Sequence[str], seeds: Sequence[int]) -> None:
+    def begin(self, tasks: Sequence[str], seeds: Sequence[int], collected: int) -> None:
         """Begin to play an episode of each task, by the weights as they are now.
 
         Or by those that the iteration began with, if the run was stopped since.
         """
+        self._collected = collected
         if self.weights is None:
             now = self.model.state_dict().items()
             self.weights = {name: weight.clone() for name, weight in now}
@@ -127,7 +132,8 @@ class Ahead:
         if self._asked and not self._ready:
             self.close()  # it is busy with what nobody wants
         arrays = {name: weight.cpu().numpy() for name, weight in self.weights.items()}
-        request = Request(arrays, self.stream.get_state().numpy(), episodes)
+        noise = self.stream.get_state().numpy()
+        request = Request(arrays, noise, self._collected, episodes)
         self._asked, self._ready = list(episodes), []
         try:
             self._open_worker().ask(request)
@@ -182,7 +188,7 @@ def serve(pipe: Connection, config: Config, spaces: Spaces) -> None:
     model = build_model.world_model(config, spaces).requires_grad_(False)
     compile_parts(model, config.train.compile)
     stream = torch.Generator(config.train.device)
-    agent = build.collector(config, spaces, model, stream)
+    agent_after = partial(build.collector, config, spaces, model, stream)
     with ExitStack() as stack:
         envs = {
             task: stack.enter_context(
@@ -194,6 +200,7 @@ def serve(pipe: Connection, config: Config, spaces: Spaces) -> None:
             weights = request.weights.items()
             model.load_state_dict({k: torch.from_numpy(v) for k, v in weights})
             stream.set_state(torch.from_numpy(request.noise))
+            agent = agent_after(request.collected)
             pipe.send(_answers(request, envs, agent, stream))
 
 

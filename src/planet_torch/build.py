@@ -288,12 +288,22 @@ def agent(
 
 
 def collector(
-    config: Config, spaces: Spaces, model: WorldModel, generator: torch.Generator
+    config: Config,
+    spaces: Spaces,
+    model: WorldModel,
+    generator: torch.Generator,
+    collected: int = 0,
 ) -> Agent:
-    """The agent whose episodes are learned from, after the seed episodes."""
-    if config.train.collection == "random":
+    """The agent whose episodes are learned from, after the seed episodes.
+
+    Its noise is that of an episode after so many ``collected`` ones of each task.
+    """
+    train = config.train
+    if train.collection == "random":
         return random_agent(config, spaces, generator)
-    return agent(config, spaces, model, generator, config.train.exploration)
+    half_life = train.exploration_half_life
+    halvings = collected / half_life if half_life else 0.0
+    return agent(config, spaces, model, generator, train.exploration * 0.5**halvings)
 
 
 def beginner(

@@ -34,8 +34,12 @@ class Collector(Protocol):
 
     weights: Mapping[str, torch.Tensor] | None
 
-    def begin(self, tasks: Sequence[str], seeds: Sequence[int]) -> None:
-        """Before the updates: what will be asked for after them, if nothing fails."""
+    def begin(self, tasks: Sequence[str], seeds: Sequence[int], collected: int) -> None:
+        """Before the updates: what will be asked for after them, if nothing fails.
+
+        The noise on the actions depends on how many episodes of each task were
+        ``collected`` until then.
+        """
 
     def play(self, task: str, seeds: list[int], on_decision: OnDecision) -> Played:
         """The episode of a task with one seed."""
@@ -70,13 +74,16 @@ class InTurn:
     ) -> None:
         self.agent = partial(build.collector, config, spaces, model, stream)
         self.envs = envs
+        self.collected = 0
 
-    def begin(self, tasks: Sequence[str], seeds: Sequence[int]) -> None:
-        """Nothing is done before it is asked for."""
+    def begin(self, tasks: Sequence[str], seeds: Sequence[int], collected: int) -> None:
+        """Nothing is played before it is asked for."""
+        self.collected = collected
 
     def play(self, task: str, seeds: list[int], on_decision: OnDecision) -> Played:
         """The episode of a task with one seed."""
-        return play(self.envs, self.agent(), task, seeds, on_decision)
+        agent = self.agent(collected=self.collected)
+        return play(self.envs, agent, task, seeds, on_decision)
 
     def finish(self) -> None:
         """What a run that was not in turn until now began with has no use any more."""

@@ -234,6 +234,9 @@ class TrainConfig(Options):
     plans in any case."""
     exploration: Weight = 0.3
     """Standard deviation of the noise on the actions of planned episodes."""
+    exploration_half_life: Count | None = None
+    """Collected episodes of each task in which it halves, again and again; None keeps
+    it, as in the paper."""
     evaluate_every: Count = 10
     """Collected episodes of each task between evaluations."""
     evaluation_episodes: Count = 10

@@ -195,7 +195,7 @@ class Trainer:
         """Tell the collector what it will be asked for after the updates."""
         tasks = self.tasks_left
         seeds = self.attempts.foreseen("environment", len(tasks))
-        self.collector.begin(tasks, seeds)
+        self.collector.begin(tasks, seeds, self.collected)
 
     def collect_episodes(self) -> None:
         """Add an episode of each task, by the agent."""
