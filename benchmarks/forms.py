@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from planet_torch.convolutions import Convolution, TransposedConvolution
 from planet_torch.memory import keep_freed_memory
-from planet_torch.networks import ConvDecoder, ConvEncoder, TransposedConvolution
+from planet_torch.networks import ConvDecoder, ConvEncoder
 
 CPU = {"width": 16, "activation": "elu", "norm": "layer"}  # of the preset cpu
 Form = Callable[[], Tensor]
@@ -80,6 +82,18 @@ def plain(decoder: ConvDecoder) -> nn.Sequential:
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
+def compare_last_convolution(title: str, channels: int, count: int) -> None:
+    """The last layer of an encoder, from 6 x 6 pixels to 2 x 2."""
+    layer = Convolution(channels, 2 * channels, 4).to(memory_format=torch.channels_last)
+    x = torch.randn(count, channels, 6, 6).to(memory_format=torch.channels_last)
+    x.requires_grad_()
+    forms: dict[str, Form] = {
+        "nn.Conv2d": lambda: F.conv2d(x, layer.weight, layer.bias, stride=2).sum(),
+        "Convolution": lambda: layer(x).sum(),
+    }
+    compare(f"Last convolution of the preset {title}, {count} pictures", forms, 20)
+
+
 def main() -> None:
     """Compare them all."""
     torch.set_num_threads(1)
@@ -108,6 +122,8 @@ def main() -> None:
             for name, d in decoders.items()
         }
         compare(f"Decoder of the preset {title}, {count} pictures", forms, 7)
+    for title, channels, count in (("cpu", 32, 320), ("paper", 128, 500)):
+        compare_last_convolution(title, channels, count)
     large, images = ConvEncoder((3, 64, 64)), torch.randn(1000, 3, 64, 64)
     slices = {
         f"slices of {n}": lambda n=n: torch.cat(

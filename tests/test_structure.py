@@ -17,7 +17,7 @@ PACKAGE = "planet_torch"
 # A file imports only from layers below its own. "x.*" is a folder whose files may
 # import each other.
 LAYERS = [
-    ["files", "sealed"],
+    ["convolutions", "files", "sealed"],
     [
         *(
             "chunk",

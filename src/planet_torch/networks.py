@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from planet_torch.convolutions import Convolution, TransposedConvolution
+
 Activation = Literal["relu", "elu", "silu"]
 Norm = Literal["none", "layer"]
-FEW = 16  # channels, below which a transposed convolution is slow forward
 
 
 class Style(TypedDict):
@@ -76,75 +77,6 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return super().forward(x.movedim(-3, -1)).movedim(-1, -3)
-
-
-class TransposedConvolution(nn.ConvTranspose2d):
-    """A transposed convolution of stride 2, computed by what is faster and the same."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int]) -> None:
-        super().__init__(inputs, outputs, kernel, stride=2)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: D102
-        assert self.bias is not None
-        outputs, high, wide = self.weight.shape[1:]
-        if x.shape[2:] == (1, 1):
-            # One pixel is a linear map, the kernel times the pixel's channels.
-            kernel = self.weight.permute(0, 2, 3, 1).reshape(len(self.weight), -1)
-            image = (x.flatten(1) @ kernel).view(len(x), high, wide, -1).movedim(-1, 1)
-        elif outputs < FEW and high % 2 == wide % 2 == 0:
-            x = at_autocast_precision(x)  # a GPU's normalisation gives float32
-            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-            return FourKinds.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        else:
-            image = F.conv_transpose2d(x, self.weight, stride=2)
-        # With a bias PyTorch takes another way, slower above all in bfloat16.
-        return image + self.bias.to(image.dtype)[:, None, None]
-
-
-def at_autocast_precision(x: Tensor) -> Tensor:
-    """As autocast casts the inputs of a convolution; as it is where that is off."""
-    device = x.device.type
-    if not torch.is_autocast_enabled(device):
-        return x
-    return x.to(torch.get_autocast_dtype(device))
-
-
-class FourKinds(torch.autograd.Function):
-    """A transposed convolution of stride 2 by an even kernel to few channels.
-
-    An output pixel in an even row and column sees a quarter of the kernel, and so do
-    those of the three other kinds. One plain convolution computes all four kinds, which
-    then are interleaved: faster than the direct way forward, but slower backward.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: D102
-        ctx.save_for_backward(x, weight)
-        high, wide = weight.shape[2:]
-        padding = (high // 2 - 1, wide // 2 - 1)
-        kinds = F.conv2d(x, quarters(weight), bias.repeat(4), padding=padding)
-        kinds = kinds.movedim(1, -1)
-        kinds = kinds.reshape(*kinds.shape[:3], 2, 2, -1)
-        return kinds.transpose(2, 3).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
-        x, weight = ctx.saved_tensors
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-            *(gradient, x, weight, None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1),
-            [*ctx.needs_input_grad[:2], False],
-        )
-        return of_x, of_weight, gradient.sum((0, 2, 3))
-
-
-def quarters(
-    weight: Float[Tensor, "inputs outputs high wide"],
-) -> Float[Tensor, "channels inputs rows columns"]:
-    """The quarters of a kernel, one kind of output pixel after another."""
-    *channels, high, wide = weight.shape
-    split = weight.reshape(*channels, high // 2, 2, wide // 2, 2)
-    kernel = split.flip(2, 4).permute(3, 5, 1, 0, 2, 4).flatten(0, 2)
-    return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def after_linear(units: int, activation: Activation, norm: Norm) -> nn.Sequential:
@@ -255,7 +187,7 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in zip([channels, *widths], widths, strict=False):
             layers += [
-                nn.Conv2d(before, after, kernel_size=4, stride=2),
+                Convolution(before, after, kernel=4),
                 after_convolution(after, activation, norm),
             ]
             size = [(pixels - 4) // 2 + 1 for pixels in size]
