@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from planet_torch.chunk import Chunk, Episode
-from planet_torch.critic import Critic
+from planet_torch.critic import Critic, worth
 from planet_torch.networks import MLP
 from planet_torch.objectives import filtered
 from planet_torch.optimiser import Adam
@@ -123,7 +123,7 @@ def test_what_is_seldom_done_is_worth_what_it_is_worth_at_its_best():
     assert_close(
         model.value(places).flatten(), torch.tensor([0.25, 0.5]), atol=0.03, rtol=0
     )
-    taken = model.value.of(places[1:], torch.tensor([[-1.0]])).mean()
+    taken = worth(model.value.points(places[1:]), torch.tensor([[-1.0]])).mean()
     assert_close(taken, torch.zeros(()), atol=0.03, rtol=0)
     assert model.value.choose(places[1:]).tolist() == [[1.0]]
 
@@ -181,7 +181,8 @@ def test_what_was_never_done_is_worth_what_the_model_imagines(distance):
         return ImaginedValue(distance=distance, starts=16)(model, chunk, generator)
 
     fitted(model, term, chunk)
-    each = model.value.of(torch.zeros(3, 1), torch.tensor([[-1.0], [0.0], [1.0]]))
+    points = model.value.points(torch.zeros(3, 1))
+    each = worth(points, torch.tensor([[-1.0], [0.0], [1.0]]))
     assert_close(each.mean(0), torch.tensor([0.25, 0.5, 1.0]), atol=0.01, rtol=0)
 
 
@@ -249,15 +250,20 @@ def test_after_the_end_of_a_task_nothing_is_expected(tmp_path, greedy):
     model.value = Critic(1, 1, **hidden) if greedy else MLP(1, 1, **hidden)
     term, draws = GreedyValue() if greedy else Value(), stream()
     fitted(model, term, lambda: replay.sample(16, 6, draws), 600, rate=0.05)
-    worth = model.value(torch.tensor([[5.0], [6.0], [7.0], [8.0]])).flatten()
-    assert_close(worth, torch.tensor([0.875, 0.75, 0.5, 0.0]), atol=0.2, rtol=0)
+    learned = model.value(torch.tensor([[5.0], [6.0], [7.0], [8.0]])).flatten()
+    assert_close(learned, torch.tensor([0.875, 0.75, 0.5, 0.0]), atol=0.2, rtol=0)
+
+
+def nothing(features):
+    """Two critics of one component think that all is worth 0."""
+    return features.new_zeros(2, *features.shape[:-1], 1, 3)
 
 
 def test_a_greedy_value_learns_lambda_returns_of_the_slow_critics():
     """These think that a place is worth itself, so 10.25 and 17 follow, as above."""
     model = with_critic(counting_model(), 0.5, size=1)
-    model.value.target = lambda features: features.squeeze(-1)
-    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    model.value.target = lambda features, points: features.squeeze(-1)
+    model.value.points = nothing
     place, reward = torch.tensor([[[99.0, 20, 30]], [[18, 2, 4]]])
     chunk = Chunk(place[..., None], 0 * place[..., None], reward)
     term = GreedyValue(trace=0.5)
@@ -268,8 +274,8 @@ def test_a_greedy_value_learns_lambda_returns_of_the_slow_critics():
 def test_a_greedy_value_learns_half_of_what_was_and_half_of_what_was_imagined():
     """All is worth 1 and thought to be worth 0, by two critics: half of 1 each."""
     model = with_critic(counting_model(), 0.5, size=1)
-    model.value.target = lambda features: torch.ones_like(features[..., 0])
-    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    model.value.target = lambda features, points: torch.ones_like(features[..., 0])
+    model.value.points = nothing
     place = torch.ones(3, 5, 1)
     chunk = filtered(model, Chunk(place, 0 * place, place[..., 0]), stream())
     for distance in (0, 2):
@@ -299,8 +305,8 @@ def test_what_is_imagined_is_worth_a_lambda_return_of_its_trace():
     """From 0 by 1 to 2, paid and worth the place: 2 from 1, and 1.25 from 0."""
     model = with_critic(counting_model(), 0.5, size=1)
     model.value.choose = torch.ones_like
-    model.value.target = lambda features: features.squeeze(-1)
-    model.value.of = lambda features, action: features.new_zeros(2, *action.shape[:-1])
+    model.value.target = lambda features, points: features.squeeze(-1)
+    model.value.points = nothing
     chunk = filtered(model, waiting(0.0, 0.0), stream())
     term = ImaginedValue(trace=0.5, distance=2, stray=0.0)
     assert term(model, chunk, stream())[0] == (1.25**2 + 2**2) / 2  # of two critics

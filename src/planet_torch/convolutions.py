@@ -16,6 +16,11 @@ FEW = 16  # channels, below which a transposed convolution is slow forward
 SMALL = 4  # output pixels, up to which a convolution is slow backward
 
 
+def output_pixels(pixels: int, kernel: int) -> int:
+    """How wide a convolution of stride 2 leaves an image of so many pixels."""
+    return (pixels - kernel) // 2 + 1
+
+
 class Convolution(nn.Conv2d):
     """A convolution of stride 2 without padding."""
 
@@ -26,7 +31,7 @@ class Convolution(nn.Conv2d):
         # Of a GPU, and of bfloat16, it was not measured which way is the faster one.
         measured = x.is_cpu and not torch.is_autocast_enabled("cpu")
         kernel = self.kernel_size[0]
-        high, wide = ((pixels - kernel) // 2 + 1 for pixels in x.shape[2:])
+        high, wide = (output_pixels(pixels, kernel) for pixels in x.shape[2:])
         if measured and high * wide <= SMALL:
             parts = x, self.weight, self.bias
             return BackwardByProducts.apply(*parts)  # type: ignore[no-untyped-call]

@@ -52,29 +52,34 @@ class Critic(nn.Module):
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch 1"]:
         """V(s), of the newest critics' mean."""
-        best = self._of_points(self.critics, features).mean(dim=0).amax(dim=-1)
+        best = self.points(features).mean(dim=0).amax(dim=-1)
         return best.mean(dim=-1, keepdim=True)
 
-    def target(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch"]:
-        """V(s) to learn from: the choice of the newest critics, by the slow ones."""
-        newest = self._of_points(self.critics, features).mean(dim=0)
-        slow = self._of_points(self.slow, features).mean(dim=0)
-        chosen = newest.argmax(dim=-1, keepdim=True)
-        return slow.gather(-1, chosen).squeeze(-1).mean(dim=-1)
+    def points(
+        self, features: Float[Tensor, "*batch F"]
+    ) -> Float[Tensor, "pair *batch A points"]:
+        """Q_j at the points of its component, by each of the newest critics."""
+        return self._by(self.critics, features)
 
-    def of(
-        self, features: Float[Tensor, "*batch F"], action: Float[Tensor, "*batch A"]
-    ) -> Float[Tensor, "pair *batch"]:
-        """Q(s, a) by each of the critics."""
-        points = torch.arange(POINTS, device=action.device)
-        place = (action + 1) * (POINTS - 1) / 2
-        share = (1 - (place[..., None] - points).abs()).clamp(min=0)
-        return (share * self._of_points(self.critics, features)).sum(-1).mean(-1)
+    @torch.no_grad()
+    def target(
+        self,
+        features: Float[Tensor, "*batch F"],
+        points: Float[Tensor, "pair *batch A points"],
+    ) -> Float[Tensor, "*batch"]:
+        """V(s) to learn from: the choice of the newest critics, by the slow ones.
+
+        Args:
+            features: of the states.
+            points: what the newest critics think of them.
+        """
+        slow = self._by(self.slow, features).mean(dim=0)
+        chosen = points.mean(dim=0).argmax(dim=-1, keepdim=True)
+        return slow.gather(-1, chosen).squeeze(-1).mean(dim=-1)
 
     def choose(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch A"]:
         """The best action."""
-        chosen = self._of_points(self.critics, features).mean(dim=0).argmax(dim=-1)
-        return at_points(chosen)
+        return at_points(self.points(features).mean(dim=0).argmax(dim=-1))
 
     @torch.no_grad()
     def follow(self, rate: float = 0.01) -> None:
@@ -84,12 +89,21 @@ class Critic(nn.Module):
         ):
             slow.lerp_(newest, rate)
 
-    def _of_points(
+    def _by(
         self, critics: nn.ModuleList, features: Tensor
     ) -> Float[Tensor, "pair *batch A points"]:
-        """Q_j at the points of its component, by each of the critics."""
         each = torch.stack([critic(features) for critic in critics])
         return each.reshape(*each.shape[:-1], self.action_size, POINTS)
+
+
+def worth(
+    points: Float[Tensor, "pair *batch A points"], action: Float[Tensor, "*batch A"]
+) -> Float[Tensor, "pair *batch"]:
+    """Q(s, a) by each of the critics, linear between the points."""
+    numbers = torch.arange(POINTS, device=action.device)
+    place = (action + 1) * (POINTS - 1) / 2
+    share = (1 - (place[..., None] - numbers).abs()).clamp(min=0)
+    return (share * points).sum(-1).mean(-1)
 
 
 def at_points(numbers: Shaped[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:

@@ -15,7 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from planet_torch.convolutions import Convolution, TransposedConvolution
+from planet_torch.convolutions import (
+    Convolution,
+    TransposedConvolution,
+    output_pixels,
+)
 
 Activation = Literal["relu", "elu", "silu"]
 Norm = Literal["none", "layer"]
@@ -144,7 +148,7 @@ def encoder_stages(size: int) -> int:
     """How many convolutions of kernel 4 and stride 2 fit an image ``size`` wide."""
     stages = 0
     while size >= 4:
-        size, stages = (size - 4) // 2 + 1, stages + 1
+        size, stages = output_pixels(size, 4), stages + 1
     return stages
 
 
@@ -156,7 +160,7 @@ def decoder_kernels(size: int) -> list[int]:
     kernels = []
     while size > 6:
         kernels.append(6 if size % 2 == 0 else 5)
-        size = (size - kernels[-1]) // 2 + 1
+        size = output_pixels(size, kernels[-1])
     return [size, *reversed(kernels)]
 
 
@@ -190,7 +194,7 @@ class ConvEncoder(nn.Module):
                 Convolution(before, after, kernel=4),
                 after_convolution(after, activation, norm),
             ]
-            size = [(pixels - 4) // 2 + 1 for pixels in size]
+            size = [output_pixels(pixels, 4) for pixels in size]
         self.layers = channels_last(layers)
         self.embedding_size = widths[-1] * math.prod(size)
         initialise(self)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from planet_torch.critic import POINTS, Critic, at_points
+from planet_torch.critic import POINTS, Critic, at_points, worth
 from planet_torch.objectives import Filtered, Term, imagine_from, random_starts
 from planet_torch.world_model import WorldModel
 
@@ -72,21 +72,22 @@ class GreedyValue(Term):
         critic = model.value
         assert isinstance(critic, Critic)
         features = chunk.posteriors.features.detach()
-        with torch.no_grad():
-            value = critic.target(features)
+        points = critic.points(features)
         reward = chunk.reward * (1 - model.discount)
+        value = critic.target(features, points)
         target = lambda_return(reward, value, model.discount, self.trace)
         # The action of a row led to it, so what a state did is in the row after.
         done = chunk.action[:, 1:]
-        loss = error(critic.of(features[:, :-1], done), target)
+        loss = error(worth(points[:, :, :-1], done), target)
         if self.distance:
             known = replace(chunk, action=chunk.action[:, :-1])  # rows with a target
             with torch.no_grad():
                 states, rows = imagine_from(
                     model, known, self.distance, self.starts, generator
                 )
-            worth = critic.of(states.features, done[rows].flatten(0, 1))
-            loss = (loss + error(worth, target[rows].flatten(0, 1))) / 2
+            points, done = critic.points(states.features), done[rows].flatten(0, 1)
+            target = target[rows].flatten(0, 1)
+            loss = (loss + error(worth(points, done), target)) / 2
         return loss, loss
 
 
@@ -124,9 +125,10 @@ class ImaginedValue(Term):
         with torch.no_grad():
             features, actions = self.imagine(model, critic, chunk, generator)
             reward = model.reward(features).squeeze(-1) * (1 - model.discount)
-            value = critic.target(features)
-            target = lambda_return(reward, value, model.discount, self.trace)
-        loss = error(critic.of(features[:, :-1], actions), target)
+        points = critic.points(features)
+        value = critic.target(features, points)
+        target = lambda_return(reward, value, model.discount, self.trace)
+        loss = error(worth(points[:, :, :-1], actions), target)
         return loss, loss
 
     def imagine(
@@ -150,10 +152,10 @@ class ImaginedValue(Term):
 
 
 def error(
-    worth: Float[Tensor, "pair *batch"], target: Float[Tensor, "*batch"]
+    foreseen: Float[Tensor, "pair *batch"], target: Float[Tensor, "*batch"]
 ) -> Float[Tensor, ""]:
     """Half the squared error, the mean over all but the critics, which are summed."""
-    return 0.5 * (worth - target).square().flatten(1).mean(dim=1).sum()
+    return 0.5 * (foreseen - target).square().flatten(1).mean(dim=1).sum()
 
 
 def lambda_return(
