@@ -85,9 +85,8 @@ class GreedyValue(Term):
                 states, rows = imagine_from(
                     model, known, self.distance, self.starts, generator
                 )
-            points, done = critic.points(states.features), done[rows].flatten(0, 1)
-            target = target[rows].flatten(0, 1)
-            loss = (loss + error(worth(points, done), target)) / 2
+            foreseen = worth(critic.points(states.features), done[rows].flatten(0, 1))
+            loss = (loss + error(foreseen, target[rows].flatten(0, 1))) / 2
         return loss, loss
 
 
