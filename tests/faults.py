@@ -26,8 +26,14 @@ from planet_torch import checkpoint
 # Started once with everything imported; each command is then a fork of it.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    # The first optimiser of a process imports torch._dynamo, which takes seconds.
-    ["torch._dynamo", "planet_torch.resume", "planet_torch.trainer", "toys"]
+    [
+        # The first optimiser of a process imports torch._dynamo, which takes seconds.
+        "torch._dynamo",
+        # To parse a command, and to draw the curve, takes longer than to learn.
+        *("planet_torch.cli", "planet_torch.report"),
+        *("planet_torch.recover", "planet_torch.resume", "planet_torch.training"),
+        "toys",
+    ]
 )
 
 TRAIN = [
