@@ -10,8 +10,11 @@ INSTALL := $(PIP) install --quiet --disable-pip-version-check --constraint const
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-# One thread for each test process: more of them only get in each other's way.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8
+# One thread for each test process: more of them only get in each other's way. Each gets
+# tests that follow one another, which share what is trained for them, until it has none
+# left. What takes longest is told, as all of it has its budget.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 \
+  --dist worksteal --durations 15
 
 .PHONY: demo test test-slow lint format types docs clean
 .DELETE_ON_ERROR:
