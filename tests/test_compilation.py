@@ -57,18 +57,21 @@ COMPARE = """
             returns_of = model.returns_from(model.dynamics.initial(2), stream)
             candidates = torch.rand(2, 5, 2, 2, generator=stream)
             returns = returns_of(candidates)
-            plans = candidates
+            ahead = [returns]
             if critic:
-                plans = model.greedy_plans(model.dynamics.initial(2), 3, 2, stream)
-        found.append((loss.item(), gradient, returns, plans))
-    (loss, gradient, returns, plans), other = found
-    print(json.dumps({
+                start = model.dynamics.initial(2)
+                ahead.append(model.greedy_plans(start, 3, 2, stream))
+        found.append((loss.item(), gradient, *ahead))
+    (loss, gradient, returns, *plans), other = found
+    differences = {
         "loss": abs(other[0] / loss - 1),
         "gradient": ((other[1] - gradient).norm() / gradient.norm()).item(),
         "returns": (other[2] - returns).abs().max().item(),
         "size": returns.abs().max().item(),
-        "plans": (other[3] - plans).abs().max().item(),
-    }))
+    }
+    if critic:
+        differences["plans"] = (other[3] - plans[0]).abs().max().item()
+    print(json.dumps(differences))
 """
 
 
@@ -135,8 +138,8 @@ def parts_told(done):
     return [line.split()[1] for line in lines]
 
 
-# The compiler takes two minutes for all of it. Most goes wrong before it, where PyTorch
-# makes a graph of the parts, which "aot_eager" does alone.
+# The compiler takes two minutes for all parts, so those of a critic are among the slow
+# ones. "aot_eager" runs what PyTorch makes of them all before its compiler.
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("backend", "critic"),
@@ -156,7 +159,8 @@ def test_compiled_parts_are_equal_to_plain_ones_to_rounding(backend, critic):
     assert differences["loss"] < 1e-5
     assert differences["gradient"] < 1e-4
     assert differences["returns"] < 1e-5
-    assert differences["plans"] == 0
+    if critic:
+        assert differences["plans"] == 0
     learned = ["ConvEncoder.forward", "RSSM.observe", "ConvDecoder.forward"]
     ahead = ["WorldModel.imagine", "WorldModel.follow_critic"] if critic else []
     plans = ["WorldModel.follow_critic"] if critic else []
