@@ -47,26 +47,35 @@ def row(
     episodes: list[Collected], columns: list[int], count: int, below: float | None
 ) -> list[str]:
     """One cell a column, empty where the run had ended, and one for its end."""
-    end = episodes[-1].at
-    until = [[one for one in episodes if one.at <= at <= end] for at in columns]
-    return [told(seen[-count:], below) for seen in [*until, episodes]]
+    reached = [at for at in columns if at <= episodes[-1].at]
+    until = [[one for one in episodes if one.at <= at] for at in reached]
+    cells = [told(seen[-count:], below) for seen in until]
+    ended = [""] * (len(columns) - len(reached))
+    return [*cells, *ended, told(episodes[-count:], below)]
 
 
 def main() -> None:
     """Print the table of the files that are named."""
     options = parsed()
-    curves = {path.stem: collected(path, options.by) for path in options.files}
-    for name, episodes in curves.items():
+    curves = [collected(path, options.by) for path in options.files]
+    for path, episodes in zip(options.files, curves, strict=True):
         if not episodes:
-            raise SystemExit(f"{name} has no collected episodes.")
-    last = max(int(episodes[-1].at) for episodes in curves.values())
+            raise SystemExit(f"{path} has no collected episodes; name a longer run.")
+    last = max(int(episodes[-1].at) for episodes in curves)
     columns = list(range(options.every, last + 1, options.every))
     heads = [options.by, *(f"{at:,}" for at in columns), "end"]
     print("| " + " | ".join(heads) + " |")
     print("| --- " * len(heads) + "|")
-    for name, episodes in curves.items():
+    for path, episodes in zip(options.files, curves, strict=True):
         cells = row(episodes, columns, options.episodes, options.below)
-        print("| " + " | ".join([name, *cells]) + " |")
+        print("| " + " | ".join([path.stem, *cells]) + " |")
+
+
+def count(word: str) -> int:
+    """A whole number of at least 1."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 1 on")
+    return int(word)
 
 
 def parsed() -> argparse.Namespace:
@@ -74,8 +83,8 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Means of collected episodes.")
     parser.add_argument("files", type=Path, nargs="+", help="CSV of export_curve.py")
     parser.add_argument("--by", choices=("updates", "minutes", "episodes"))
-    parser.add_argument("--every", type=int, help="from one column to the next")
-    parser.add_argument("--episodes", type=int, help="in one mean")
+    parser.add_argument("--every", type=count, help="from one column to the next")
+    parser.add_argument("--episodes", type=count, help="in one mean")
     parser.add_argument("--below", type=float, help="count those of a lower return")
     parser.set_defaults(by="updates", every=4000, episodes=20)
     return parser.parse_args()

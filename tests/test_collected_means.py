@@ -65,8 +65,25 @@ def test_a_run_that_had_ended_has_no_number(curve, tmp_path, capsys, monkeypatch
 
 def test_a_run_without_collected_episodes_is_named(curve, capsys, monkeypatch):
     curve.write_text("".join(CURVE.splitlines(keepends=True)[:2]))
-    with pytest.raises(SystemExit, match="curve has no collected episodes"):
+    with pytest.raises(SystemExit, match=r"curve\.csv has no collected episodes"):
         lines(capsys, monkeypatch, curve)
+
+
+def test_two_files_of_one_name_have_a_row_each(curve, tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other" / "curve.csv"
+    other.parent.mkdir()
+    other.write_text(CURVE.replace("600.0", "800.0"))
+    rows = lines(capsys, monkeypatch, curve, other, "--every", 30)[2:]
+    assert rows == ["| curve | 300 | 300 |", "| curve | 367 | 367 |"]
+
+
+@pytest.mark.parametrize("option", ["--every", "--episodes"])
+@pytest.mark.parametrize("value", ["0", "-5", "2.5"])
+def test_no_columns_or_episodes_are_refused(option, value, curve, capsys, monkeypatch):
+    with pytest.raises(SystemExit, match="2"):
+        lines(capsys, monkeypatch, curve, f"{option}={value}")
+    told = f"argument {option}: '{value}' must be a whole number from 1 on"
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -91,4 +108,5 @@ def test_the_tables_of_the_docs_are_of_their_data(name, words, capsys, monkeypat
     row = lines(capsys, monkeypatch, RESULTS / f"{name}.csv", *words)[2]
     cells = row.split(" | ")[1:-1]  # without the name and the end
     begun = cells[3 if "cheetah" in name else 0 :]
-    assert " | ".join(begun) in (RESULTS.parent / "results.md").read_text()
+    told = " | ".join(["", *begun, ""])  # of whole cells
+    assert told.rstrip() in (RESULTS.parent / "results.md").read_text()
