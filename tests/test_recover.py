@@ -52,6 +52,15 @@ def test_a_whole_run_says_nothing(run, whole):
     assert weights(run) == weights(whole)
 
 
+def test_what_is_no_episode_is_told_once_before_there_are_any(tmp_path):
+    run = Run.create(tmp_path / "run", small())
+    (run.episodes / "notes.txt").write_text("mine")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(run)
+    assert [str(one.message).count("notes.txt") for one in told] == [1]
+
+
 @pytest.mark.parametrize("place", [20, 500, -5])
 def test_the_checkpoint_before_a_damaged_one_is_used(run, whole, place):
     name = flip(checkpoint.paths(run.checkpoints)[-1], place)

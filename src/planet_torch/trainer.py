@@ -71,7 +71,9 @@ class Trainer:
         self.optimiser = build_model.optimiser(self.config, self.world_model)
         self.terms = build_model.objective_terms(self.config)
         train = self.config.train
-        self.replay = replay or Replay(run.episodes, train.replay_frames)
+        if replay is None:  # one without episodes is false
+            replay = Replay(run.episodes, train.replay_frames)
+        self.replay = replay
         self.batches = build.batches(self.config, self.replay, self.world_model)
         self.counters = Counters()
         self.evaluated = 0  # how many rounds there were at the last evaluation
