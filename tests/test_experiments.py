@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from planet_torch import build, build_model, rollout, video
+from planet_torch.chunk import Episode
 from planet_torch.cli import main
 from planet_torch.config import PlannerConfig
 from planet_torch.experiments import foresight, planner_sweep, runner, summary
@@ -26,6 +27,7 @@ from planet_torch.presets import PRESETS
 from planet_torch.published import Published
 from planet_torch.resume import differences
 from planet_torch.run import Run
+from planet_torch.simulated import Planned
 
 TASK = "toys:integrator"
 NETWORKS = ("width", "belief_size", "units", "reward_units")
@@ -470,6 +472,22 @@ def test_the_sweep_plans_with_the_true_simulator(tmp_path, monkeypatch, capsys):
     assert 100 < record.scalars["score"] <= 1000
     assert record.scalars["seconds_per_decision"] > 0
     assert (tmp_path / "debug" / "planner-sweep.png").exists()
+
+
+def test_the_physics_of_a_plan_has_the_threads_of_the_run(tmp_path, monkeypatch):
+    asked = []
+
+    def planned(config, episodes, threads=None, on_decision=None):
+        asked.append(threads)
+        rows = np.zeros((2, 1), np.float32)
+        return iter([Planned(Episode(rows, rows, rows[:, 0]), 0.5)])
+
+    monkeypatch.setattr(runner, "plan_episodes", planned)
+    series = Series(
+        replace(TINY, method="plan"), "debug", (TASK,), 1, tmp_path, threads=2
+    )
+    runner.perform(series, next(series.entries()))
+    assert asked == [2]
 
 
 @pytest.mark.parametrize("scale", ["paper", "cpu", "debug"])

@@ -1,4 +1,4 @@
-"""How many threads tensors get: as many as there are cores for this process."""
+"""How many threads a process has: as many as there are cores for it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ def use_threads(wanted: int, spare: int = 0) -> int:
 
     Or for each but ``spare``, which another process uses; always one at least.
 
-    PyTorch knows of `taskset` and of OMP_NUM_THREADS (which Ray sets to 1), but not of
-    a container's share of the processor time: it starts as many threads as the host has
-    cores, and they wait for each other. Here the share counts, too.
-
     Returns:
         How many they are.
     """
-    granted = min(started(), share())
-    torch.set_num_threads(wanted or max(math.ceil(granted) - spare, 1))
+    torch.set_num_threads(wanted or max(available() - spare, 1))
     return torch.get_num_threads()
+
+
+def available() -> int:
+    """The cores that there are for this process.
+
+    PyTorch knows of `taskset` and of OMP_NUM_THREADS (which Ray sets to 1), but not of
+    a container's share of the processor time: it starts as many threads as the host has
+    cores, and they wait for each other. Here the share counts, too.
+    """
+    return math.ceil(min(started(), share()))
 
 
 @functools.cache  # what is set here must not be taken for what there is

@@ -1,7 +1,10 @@
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
 
+from planet_torch import cores
 from planet_torch.envs import make, tasks
 from planet_torch.envs.simulator import Simulator, one_by_one
 from planet_torch.planners import CEM, ICEM
@@ -238,6 +241,15 @@ def test_an_environment_without_a_simulator_is_refused():
 
     with pytest.raises(ValueError, match="only dmc/"):
         Simulator([gymnasium.make("Pendulum-v1")])
+
+
+def test_a_containers_share_bounds_the_threads(monkeypatch):
+    """Threads that only wait for each other make it slower."""
+    env, _ = started("dmc/cartpole-balance")
+    monkeypatch.setattr(cores, "share", lambda: 1.0)
+    for asked, used in ((None, 1), (0, 1), (3, 3)):
+        with closing(Simulator([env], asked)) as simulator:
+            assert simulator.pool.nthread == used
 
 
 def test_planning_with_the_simulator_balances_the_pole(simulate):

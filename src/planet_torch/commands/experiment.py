@@ -35,7 +35,7 @@ class Experiment(Options):
     episodes: Count | None = None
     """Of each run; those of the scale if left out."""
     threads: Whole = 0
-    """Of each run, for a tensor operation; 0 is one for each core."""
+    """Of each run, for tensors or for the physics; 0 is one for each core."""
     directory: Annotated[Path, arg(metavar="DIR")] = Path("runs/experiments")
     """Where the runs, pictures and tables are."""
     device: Device = None

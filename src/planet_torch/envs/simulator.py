@@ -8,7 +8,6 @@ physics, and the task asked for its reward, which is slower by far.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from planet_torch.cores import available
 from planet_torch.envs.dm_control import DmControl
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Simulator:
         """
         from mujoco import rollout
 
-        self.pool = rollout.Rollout(nthread=threads or os.cpu_count() or 1)
+        self.pool = rollout.Rollout(nthread=threads or available())
         self.copies = [Copies(env, self.pool) for env in envs]
 
     def __call__(self, actions: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:

@@ -46,7 +46,7 @@ def series_of(
         directory: of all experiments, which share runs.
         device: where to compute.
         episodes: of each run; those of the scale if left out.
-        threads: for a tensor operation; 0 is one for each core.
+        threads: for tensors or for the physics; 0 is one for each core.
 
     Raises:
         ValueError: if there is no such experiment.

@@ -77,11 +77,11 @@ def learn(run: Run, progress: Progress) -> None:
 
 def plan(run: Run, progress: Progress) -> None:
     """Plan with the true simulator; what was stopped begins anew, since it is short."""
-    count = run.config.train.evaluation_episodes
+    count, threads = run.config.train.evaluation_episodes, run.config.train.threads
     with locked(run.directory), StopSignals() as stop:
         run.metrics.unlink(missing_ok=True)
         planned = plan_episodes(
-            run.config, count, on_decision=lambda returns: stop.check()
+            run.config, count, threads, on_decision=lambda returns: stop.check()
         )
         episodes = list(planned)
         returns = [one.episode.score for one in episodes]
