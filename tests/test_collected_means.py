@@ -100,6 +100,9 @@ def test_no_columns_or_episodes_are_refused(option, value, curve, capsys, monkey
         ("cheetah-run-0", ["--every", 3000, "--below", 400]),
         ("cheetah-run", ["--every", 3000, "--below", 400]),
         ("cheetah-run-2", ["--every", 3000, "--below", 400]),
+        ("cheetah-run-plans-of-six-0", ["--every", 3000, "--below", 400]),
+        ("cheetah-run-plans-of-six-1", ["--every", 3000, "--below", 400]),
+        ("cheetah-run-plans-of-six-2", ["--every", 3000, "--below", 400]),
         ("reacher-easy", ["--every", 6000]),
     ],
 )
