@@ -28,6 +28,12 @@ def score(name):
     return float(rows(name)["score"].partition(",")[0])
 
 
+def row_of(page, name):
+    """The cells of a task in the first table of a page that has figures of it."""
+    text = (ZOO.parent / page).read_text()
+    return re.search(rf"^\| {name} \| (\d.+) \|$", text, re.M)[1].split(" | ")
+
+
 def test_there_are_agents():
     assert {"cartpole-balance", "cartpole-swingup"} <= set(AGENTS)
 
@@ -49,6 +55,23 @@ def test_an_agent_is_small_has_a_card_and_is_where_its_card_says(name):
     assert f"--seed {run.config.seed}" in card["trained by"]
     assert f"{run.latest()['counters']['updates']:,}" == card["updates"]
     assert {"trained on", "minutes", "episodes", "environment steps"} <= set(card)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_tables_of_the_pages_say_what_the_card_says(name):
+    card = rows(name)
+    minutes, published = (
+        card[key].split()[0].rstrip(",") for key in ("minutes", "published")
+    )
+    episodes, random = re.match(r"(\d+) of .* first (\d+)", card["episodes"]).groups()
+    spread = card["score"].split()[-1]
+    readme = row_of("README.md", name)
+    assert readme[:3] == [f"{score(name):.0f}", minutes, episodes]
+    assert readme[-1] == published
+    results = row_of("docs/results.md", name)
+    assert results[:4] == [minutes, episodes, random, card["updates"]]
+    assert results[4] == f"**{score(name)} ± {spread}**"
+    assert results[-2] == published
 
 
 @pytest.mark.parametrize("name", AGENTS)
