@@ -10,12 +10,17 @@ from torch.testing import assert_close
 from planet_torch import build_model, cli
 from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
+from planet_torch.chunk import Chunk
+from planet_torch.dynamics import State
 from planet_torch.envs.checked import EnvError
+from planet_torch.estimate import scratch_trainer
+from planet_torch.objectives import divergence, filtered
 from planet_torch.presets import PRESETS
+from planet_torch.value import Value
 
 PICTURES = build_model.Spaces((16, 16, 3), 2)
 LARGE = build_model.Spaces((64, 64, 3), 6)
-DEBUG = PRESETS["debug"]
+DEBUG, CPU = PRESETS["debug"], PRESETS["cpu"]
 
 
 def size(module):
@@ -28,6 +33,7 @@ def test_the_reference_has_the_same_networks(preset, spaces):
     plain, ours = Plain(config, spaces), build_model.world_model(config, spaces)
     for name in ("encoder", "decoder", "reward"):
         assert size(getattr(plain, name)) == size(getattr(ours, name))
+    assert plain.value is ours.value is None
     dynamics = ours.dynamics
     assert size(plain.input) == size(dynamics.input)
     assert size(plain.prior) == size(dynamics.prior_hidden) + size(dynamics.prior_head)
@@ -48,6 +54,71 @@ def test_the_reference_learns_to_predict_one_chunk():
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_reference_learns_the_same_value():
+    """Its loss is that of the package, and its gradient stays in the value."""
+    plain, ours = Plain(CPU, PICTURES), build_model.world_model(CPU, PICTURES)
+    plain.value.load_state_dict(ours.value.state_dict())
+    image = torch.randint(0, 256, (2, 5, 16, 16, 3), dtype=torch.uint8)
+    chunk, stream = (
+        Chunk(image, torch.zeros(2, 5, 2), torch.rand(2, 5)),
+        torch.Generator(),
+    )
+    read = filtered(ours, chunk, stream)
+    features = read.posteriors.features.detach().requires_grad_()
+    loss = plain.value_loss(features, chunk.reward)
+    assert_close(loss, Value()(ours, read, stream)[0])
+    loss.backward()
+    assert features.grad is None
+
+
+@pytest.mark.parametrize("share", [None, 0.8])
+def test_the_reference_has_the_same_divergence(share):
+    config = contest.config_of(f"debug objective.kl_balance={share}", "a:b", 1)
+    plain = Plain(config, PICTURES)
+    moments = [torch.rand(4, 3).add(0.1).requires_grad_() for _ in range(4)]
+    q, p = (State(*pair, pair[0], pair[0]) for pair in (moments[:2], moments[2:]))
+    ours = divergence(q, p, share)
+    theirs = plain.divergence(tuple(moments[:2]), tuple(moments[2:]))
+    assert_close(theirs, ours)
+    for one, other in zip(
+        torch.autograd.grad(theirs.sum(), moments),
+        torch.autograd.grad(ours.sum(), moments),
+        strict=True,
+    ):
+        assert_close(one, other)
+
+
+def test_the_reference_ends_its_returns_in_the_value():
+    """Rewards of 1 and a value of 3, worked by hand: 1 + g + g^2 3 / (1 - g)."""
+    plain = Plain(CPU, PICTURES)
+    for head, found in ((plain.reward, 1.0), (plain.value, 3.0)):
+        torch.nn.init.zeros_(head[-1].weight)
+        torch.nn.init.constant_(head[-1].bias, found)
+    states = [torch.zeros(4, n) for n in (30, CPU.model.belief_size)]
+    g = CPU.objective.value_discount
+    found = plain.returns(*states, torch.zeros(4, 2, 2))
+    assert_close(found, torch.full((4,), 1 + g + g**2 * 3 / (1 - g)))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "model.dynamics=ssm",
+        "objective.overshooting=3",
+        "planner.decision_budget_ms=5.0",
+    ],
+)
+def test_the_reference_refuses_what_it_cannot_do(option, capsys):
+    """Else it would time something else under the same name."""
+    words = ["--configs", f"debug {option}", "--reference", "--only", "update"]
+    assert cli.main(["benchmark", "toys:integrator", *words]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    name, _, value = option.partition("=")
+    assert f"know {name} " in said
+    assert value in said
+    assert "leave --reference out" in said
 
 
 def test_the_reference_plans_for_each_environment(monkeypatch):
@@ -152,19 +223,31 @@ def test_the_stopwatch_does_not_break_what_is_compiled():
     assert watch.read() == {}
 
 
-def test_updates_that_are_timed_are_those_of_the_trainer(tmp_path):
-    """They move the weights, and their parts are there."""
-    watch = jobs.Stopwatch("cpu")
-    replay = jobs.filled_replay(tmp_path, PICTURES, 13)
-    chunk = replay.sample(4, 8, torch.Generator().manual_seed(0))
-    model = build_model.world_model(DEBUG, PICTURES)
-    # The divergence is within the free nats, so that the prior may stay.
-    moving = [*model.encoder.parameters(), *model.decoder.parameters()]
-    before = [parameter.clone() for parameter in moving]
-    jobs.updater(DEBUG, model, chunk, watch)()
-    assert all((old != new).any() for old, new in zip(before, moving, strict=True))
-    parts = {"prepare", "encode", "dynamics", "decode", "reward"}
-    assert set(watch.read()) == parts | {"backward", "optimiser"}
+def test_updates_that_are_timed_are_those_of_the_trainer(monkeypatch):
+    """One moves the weights and their average as a trainer's does, and has parts."""
+    for owner, name in ((torch.Tensor, "backward"), (torch.nn.utils, CLIP)):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back at the end
+    config = dataclasses.replace(DEBUG, task="toys:integrator")
+    after = []
+    for watch in (jobs.Stopwatch("cpu"), None):
+        with scratch_trainer(config) as trainer:
+            jobs.fill(trainer.replay, trainer.spaces, 13)
+            chunk = trainer.replay.sample(4, 8, torch.Generator().manual_seed(0))
+            before = trainer.average.encoder.state_dict()
+            before = {name: weight.clone() for name, weight in before.items()}
+            if watch:
+                jobs.updater(trainer, chunk, watch)()
+                parts = {"prepare", "encode", "dynamics", "decode", "reward"}
+                assert set(watch.read()) == parts | {"backward", "clip", "optimiser"}
+            else:
+                trainer.learn(chunk, None)
+            moved = trainer.average.encoder.state_dict()
+            assert all((moved[name] != before[name]).any() for name in before)
+            after.append(trainer.average.state_dict())
+    assert_close(*after, rtol=0, atol=0)
+
+
+CLIP = "clip_grad_norm_"
 
 
 def test_the_command_times_all_jobs_of_all_contenders(capsys):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -124,14 +124,25 @@ def measure(config: Config, seconds: float = 5.0) -> Costs:
     Raises:
         ValueError: if what the config says cannot be built.
     """
+    with scratch_trainer(config) as trainer:
+        return _costs(trainer, seconds)
+
+
+@contextmanager
+def scratch_trainer(config: Config) -> Iterator[Trainer]:
+    """A trainer that has done nothing yet, in a directory that is then removed.
+
+    Raises:
+        ValueError: if what the config says cannot be built.
+    """
     build.check(config)
-    with TemporaryDirectory(prefix="planet-estimate-") as place:
+    with TemporaryDirectory(prefix="planet-scratch-") as place:
         run = Run(Path(place), config)
         run.checkpoints.mkdir()
         with Reporter(run.metrics) as reporter:
             trainer = Trainer(run, reporter)
             with closing(trainer):
-                return _costs(trainer, seconds)
+                yield trainer
 
 
 def _costs(trainer: Trainer, seconds: float) -> Costs:

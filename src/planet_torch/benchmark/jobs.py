@@ -1,6 +1,6 @@
 """What is timed, by a process that is told through its standard input.
 
-    python -m planet_torch.benchmark.jobs config.json [--plain]
+    python -m planet_torch.benchmark.jobs config.json [plain]
 
 prints the names of the jobs as JSON, and then one measurement for each name it reads.
 """
@@ -20,20 +20,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import SyncVectorEnv
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from planet_torch import build, build_model, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.benchmark.plain import Plain
 from planet_torch.build_model import Spaces
 from planet_torch.chunk import Chunk, Episode
-from planet_torch.compilation import compile_parts
 from planet_torch.config import Config
 from planet_torch.cores import use_threads
 from planet_torch.envs.checked import EnvError
+from planet_torch.estimate import scratch_trainer
 from planet_torch.memory import peak_memory
-from planet_torch.objectives import objective
 from planet_torch.replay import Replay
+from planet_torch.trainer import Trainer
 
 EPISODES = 20  # in the replay that is sampled
 FRAMES = 20  # in a measurement of an environment
@@ -90,26 +92,23 @@ class Stopwatch:
         setattr(owner, method, watched)
 
 
-def jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
-    """The jobs of this package with a config."""
-    build.prepare_torch(config_)
-    spaces = build.spaces(config_)
-    found = dict(environment_jobs(config_))
-    train, device = config_.train, config_.train.device
-    generator = torch.Generator().manual_seed(0)
-    replay = filled_replay(scratch, spaces, episode_rows(config_))
-    sample = partial(replay.sample, train.batch, train.chunk, generator)
-    found["replay"] = Job("batches", 1, sample)
-    torch.manual_seed(0)
-    model = build_model.world_model(config_, spaces)
-    compile_parts(model, train.compile)
-    update = updater(config_, model, sample().to(device), watch)
-    found["update"] = Job("updates", 1, update)
-    stream = torch.Generator(device).manual_seed(0)
-    for count in (1, 10):
-        agent = build.agent(config_, spaces, model, stream)
-        found[f"decision, {count} at once"] = decider(agent, sample(), count)
-    return found
+@contextmanager
+def jobs(config_: Config, watch: Stopwatch) -> Iterator[dict[str, Job]]:
+    """The jobs of this package with a config: what its trainer does."""
+    with scratch_trainer(config_) as trainer:
+        found = dict(environment_jobs(config_))
+        train, spaces = config_.train, trainer.spaces
+        rows = episode_rows(trainer.envs[trainer.tasks[0]], train.chunk)
+        fill(trainer.replay, spaces, rows)
+        generator = torch.Generator().manual_seed(0)
+        sample = partial(trainer.replay.sample, train.batch, train.chunk, generator)
+        found["replay"] = Job("batches", 1, sample)
+        found["update"] = Job("updates", 1, updater(trainer, sample(), watch))
+        stream = torch.Generator(train.device).manual_seed(0)
+        for count in (1, 10):
+            agent = build.agent(config_, spaces, trainer.world_model, stream)
+            found[f"decision, {count} at once"] = decider(agent, sample(), count)
+        yield found
 
 
 def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
@@ -137,15 +136,14 @@ def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
         yield f"environment {name}".strip(), Job("frames", FRAMES, run)
 
 
-def episode_rows(config_: Config) -> int:
-    """The rows of an episode of the task, or of a chunk if that is longer."""
-    with closing(build.environments(config_, config_.tasks[0], 1)) as envs:
-        return max(build.decisions(envs) + 1, config_.train.chunk)
+def episode_rows(envs: SyncVectorEnv, chunk: int) -> int:
+    """The rows of an episode, or of a chunk if that is longer."""
+    return max(build.decisions(envs) + 1, chunk)
 
 
-def filled_replay(directory: Path, spaces: Spaces, rows: int) -> Replay:
-    """A replay of random episodes of so many rows."""
-    replay, random = Replay(directory), np.random.default_rng(0)
+def fill(replay: Replay, spaces: Spaces, rows: int) -> None:
+    """Add random episodes of so many rows to a replay."""
+    random = np.random.default_rng(0)
     shape = (rows, *spaces.observation)
     for _ in range(EPISODES):
         pictures = random.integers(0, 256, shape, dtype=np.uint8)
@@ -154,34 +152,23 @@ def filled_replay(directory: Path, spaces: Spaces, rows: int) -> Replay:
         reward = random.uniform(0, 1, rows).astype(np.float32)
         action[0], reward[0] = 0, 0
         replay.add(Episode(seen, action, reward))
-    return replay
 
 
-def updater(
-    config_: Config, model: Any, chunk: Chunk, watch: Stopwatch
-) -> Callable[[], None]:
-    """One update, as ``Trainer.update`` makes it, in parts."""
-    optimiser = build_model.optimiser(config_, model)
-    terms = build_model.objective_terms(config_)
-    generator = torch.Generator(config_.train.device).manual_seed(0)
+def updater(trainer: Trainer, chunk: Chunk, watch: Stopwatch) -> Callable[[], None]:
+    """An update from this chunk by the trainer itself, in parts.
+
+    Those that belong to no object of its own are watched in the whole process.
+    """
+    model = trainer.world_model
     watch.watch(model, "prepare", "prepare")
     watch.watch(model.encoder, "forward", "encode")
     watch.watch(model.dynamics, "observe", "dynamics")
     watch.watch(model.decoder, "forward", "decode")
     watch.watch(model.reward, "forward", "reward")
-
-    def update() -> None:
-        loss, _ = objective(model, terms, chunk, generator)
-        optimiser.zero_grad(set_to_none=True)
-        with watch.part("backward"):
-            loss.backward()  # type: ignore[no-untyped-call]
-        with watch.part("optimiser"):
-            clip = config_.optimiser.gradient_clip
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimiser.step()
-            model.follow()
-
-    return update
+    watch.watch(torch.Tensor, "backward", "backward")
+    watch.watch(nn.utils, "clip_grad_norm_", "clip")
+    watch.watch(trainer.optimiser, "step", "optimiser")
+    return partial(trainer.learn, chunk.to(trainer.config.train.device), None)
 
 
 def decider(agent: PlanetAgent, chunk: Chunk, count: int) -> Job:
@@ -192,27 +179,37 @@ def decider(agent: PlanetAgent, chunk: Chunk, count: int) -> Job:
     return Job("decisions", count, lambda: agent.act(seen))
 
 
-def plain_jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Job]:
+@contextmanager
+def plain_jobs(config_: Config, watch: Stopwatch) -> Iterator[dict[str, Job]]:
     """The jobs of the reference loops."""
     use_threads(config_.train.threads)
-    spaces = build.spaces(config_)
     train, adam = config_.train, config_.optimiser
-    replay = filled_replay(scratch, spaces, episode_rows(config_))
-    chunk = replay.sample(train.batch, train.chunk, torch.Generator().manual_seed(0))
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        closing(build.environments(config_, config_.tasks[0], 1)) as envs,
+    ):
+        spaces, replay = build.spaces(config_), Replay(Path(scratch))
+        fill(replay, spaces, episode_rows(envs, train.chunk))
+        chunk = replay.sample(train.batch, train.chunk, torch.Generator())
+    chunk = chunk.to(train.device)
     torch.manual_seed(0)
-    plain = Plain(config_, spaces)
+    plain = Plain(config_, spaces).to(train.device)
     optimiser = torch.optim.Adam(
         plain.parameters(), lr=adam.learning_rate, eps=adam.epsilon
     )
+    rule = get_ema_multi_avg_fn(adam.average)  # type: ignore[no-untyped-call]
+    average = AveragedModel(plain, multi_avg_fn=rule)
 
     def update() -> None:
         loss = plain.loss(chunk.observation, chunk.action, chunk.reward)
         optimiser.zero_grad()
         with watch.part("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
-        with watch.part("optimiser"):
+        with watch.part("clip"):
             nn.utils.clip_grad_norm_(plain.parameters(), adam.gradient_clip)
+        with watch.part("optimiser"):
             optimiser.step()
+        average.update_parameters(plain)
 
     found = {"update": Job("updates", 1, update)}
     images = chunk.observation.flatten(0, 1)
@@ -220,7 +217,7 @@ def plain_jobs(config_: Config, watch: Stopwatch, scratch: Path) -> dict[str, Jo
         seen = images[torch.arange(count) % len(images)]
         act = lambda seen=seen: plain.act(seen)  # noqa: E731
         found[f"decision, {count} at once"] = Job("decisions", count, act)
-    return found
+    yield found
 
 
 def measure(job: Job, watch: Stopwatch) -> dict[str, Any]:
@@ -253,9 +250,8 @@ def answer(path: str, kind: str) -> None:
     """Tell the jobs, and measure each that is asked for."""
     config_ = config.load(Path(path))
     watch = Stopwatch(config_.train.device)
-    with tempfile.TemporaryDirectory() as scratch:
-        make_jobs = plain_jobs if kind else jobs
-        found = make_jobs(config_, watch, Path(scratch))
+    make_jobs = plain_jobs if kind else jobs
+    with make_jobs(config_, watch) as found:
         names = {name: [job.unit, job.count] for name, job in found.items()}
         about = {
             "jobs": names,

@@ -3,7 +3,8 @@
 The same networks and the same arithmetic, without anything that makes them faster:
 convolutions of the whole batch in the usual memory order, a time loop that joins its
 inputs at each step and asks for prior and posterior, ``torch.nn.GRUCell``, PyTorch's
-Adam, and a planner that takes one environment after another.
+Adam, and a planner that takes one environment after another. They are of the RSSM, the
+one-step bound, the behaviour's value and the cross-entropy method, in float32.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from planet_torch.build_model import Spaces
-from planet_torch.config import Config
+from planet_torch.config import Config, ModelConfig
 from planet_torch.networks import (
     MLP,
     after_convolution,
@@ -21,15 +22,37 @@ from planet_torch.networks import (
     decoder_kernels,
     encoder_stages,
 )
+from planet_torch.value import Value
+
+ONLY: dict[str, object] = {
+    "model.dynamics": "rssm",
+    "model.candidate_starts": "shared",
+    "objective.reward_overshooting": 0,
+    "objective.overshooting": 0,
+    "objective.observation_overshooting": 0,
+    "objective.global_prior_weight": 0.0,
+    "objective.value_of": "behaviour",
+    "planner.method": "cem",
+    "planner.decision_budget_ms": None,
+}
+"""Options of which the loops know one value alone."""
+
+Moments = tuple[Tensor, Tensor]  # mean and standard deviation
 
 
 class Plain(nn.Module):
-    """An RSSM with its heads, its loss and its search."""
+    """An RSSM with its heads, its loss and its search.
+
+    Raises:
+        ValueError: if the config is of anything else.
+    """
 
     def __init__(self, config: Config, spaces: Spaces) -> None:
         super().__init__()
+        check(config)
         model = self.model = config.model
         self.config = config
+        self.discount = config.objective.value_discount
         if len(spaces.observation) != 3:
             raise ValueError("the reference loops of a benchmark need pictures")
         pixels, _, channels = spaces.observation
@@ -50,14 +73,8 @@ class Plain(nn.Module):
             for width in (D, D + embedding)
         )
         self.decoder = _decoder(config, pixels, channels)
-        self.reward = MLP(
-            S + D,
-            1,
-            layers=model.reward_layers,
-            units=model.reward_units,
-            activation=model.activation,
-            norm=model.norm,
-        )
+        self.reward = _head(model)
+        self.value = _head(model) if self.discount else None
 
     def prepare(self, image: Tensor) -> Tensor:
         """Pictures (..., H, W, C) uint8 as (..., C, H, W) with noise."""
@@ -82,8 +99,8 @@ class Plain(nn.Module):
         batch, length = reward.shape
         observation = self.prepare(image)
         embedding = self.encoder(observation.flatten(0, 1)).reshape(batch, length, -1)
-        sample = torch.zeros(batch, self.model.stochastic_size)
-        belief = torch.zeros(batch, self.model.belief_size)
+        sample = embedding.new_zeros(batch, self.model.stochastic_size)
+        belief = embedding.new_zeros(batch, self.model.belief_size)
         features, divergences = [], []
         for t in range(length):
             belief = self.advance(sample, belief, action[:, t])
@@ -92,21 +109,44 @@ class Plain(nn.Module):
             mean, stddev = self.moments(self.posterior(hidden))
             sample = mean + stddev * torch.randn_like(mean)
             features.append(torch.cat([sample, belief], dim=-1))
-            q, p = (torch.distributions.Normal(*m) for m in ((mean, stddev), prior))
-            divergences.append(torch.distributions.kl_divergence(q, p).sum(dim=-1))
+            divergences.append(self.divergence((mean, stddev), prior))
         together = torch.stack(features, dim=1).flatten(0, 1)
         weights = self.config.objective
-        share = torch.randperm(batch * length)
+        share = torch.randperm(batch * length, device=image.device)
         share = share[: max(1, round(weights.decoded * batch * length))]
         images = self.decoder(together[share])
         error = (images - observation.flatten(0, 1)[share]).square().sum((1, 2, 3))
         reward_error = self.reward(together).squeeze(-1) - reward.flatten()
         kl = (torch.stack(divergences) - weights.free_nats).clamp(min=0)
-        return (
+        loss: Tensor = (
             weights.observation_weight * 0.5 * error.mean()
             + weights.reward_weight * 0.5 * reward_error.square().mean()
             + weights.kl_weight * kl.mean()
         )
+        if self.value is not None:
+            loss = loss + self.value_loss(torch.stack(features, dim=1), reward)
+        return loss
+
+    def divergence(self, q: Moments, p: Moments) -> Tensor:
+        """The divergence of one step, its gradient shared out if that is asked for."""
+        share = self.config.objective.kl_balance
+        if share is None:
+            return _kl(q, p)
+        held = [(mean.detach(), stddev.detach()) for mean, stddev in (q, p)]
+        return share * _kl(held[0], p) + (1 - share) * _kl(q, held[1])
+
+    def value_loss(self, features: Tensor, reward: Tensor) -> Tensor:
+        """Half the squared error of the value from what followed (see ``Value``)."""
+        assert self.value is not None
+        value = self.value(features.detach()).squeeze(-1)
+        known, following, targets = value.detach(), value[:, -1].detach(), []
+        for t in reversed(range(1, value.shape[1])):
+            mixed = (1 - Value.trace) * known[:, t] + Value.trace * following
+            following = (1 - self.discount) * reward[:, t] + self.discount * mixed
+            targets.append(following)
+        target = torch.stack(targets[::-1], dim=1)
+        loss: Tensor = 0.5 * (value[:, :-1] - target).square().mean()
+        return loss
 
     @torch.no_grad()
     def act(self, images: Tensor) -> Tensor:
@@ -118,31 +158,72 @@ class Plain(nn.Module):
         search, model = self.config.planner, self.model
         J, H, A = search.candidates, search.horizon, self.action_size
         embedding = self.encoder(self.prepare(image[None]))
-        belief = torch.zeros(1, model.belief_size)
+        zero = embedding.new_zeros
         belief = self.advance(
-            torch.zeros(1, model.stochastic_size), belief, torch.zeros(1, A)
+            zero(1, model.stochastic_size), zero(1, model.belief_size), zero(1, A)
         )
         moments = self.posterior(torch.cat([belief, embedding], dim=-1))
-        start, spread = self.moments(moments)
-        start = start + spread * torch.randn_like(start)
-        mean, stddev = torch.zeros(H, A), torch.ones(H, A)
+        start = self.acting(*self.moments(moments))
+        mean, stddev = zero(H, A), torch.ones_like(zero(H, A))
         for _ in range(search.iterations):
-            actions = (mean + stddev * torch.randn(J, H, A)).clamp(-1, 1)
+            noise = torch.randn(J, H, A, device=image.device)
+            actions = (mean + stddev * noise).clamp(-1, 1)
             returns = self.returns(start.expand(J, -1), belief.expand(J, -1), actions)
             elites = actions[returns.topk(search.elites).indices]
             mean, stddev = elites.mean(dim=0), elites.std(dim=0, correction=0)
         return mean[0]
 
+    def acting(self, mean: Tensor, stddev: Tensor) -> Tensor:
+        """The state that an agent goes by."""
+        if self.config.planner.acts_on == "means":
+            return mean
+        return mean + stddev * torch.randn_like(mean)
+
     def returns(self, sample: Tensor, belief: Tensor, actions: Tensor) -> Tensor:
         """The imagined returns (J,) of candidates (J, H, A)."""
-        total = torch.zeros(len(actions))
+        value = self.value if self.config.planner.value else None
+        discount = 1.0 if value is None else self.discount
+        total, factor = belief.new_zeros(len(actions)), 1.0
         for t in range(actions.shape[1]):
             belief = self.advance(sample, belief, actions[:, t])
-            mean, stddev = self.moments(self.prior(belief))
-            sample = mean + stddev * torch.randn_like(mean)
+            sample = self.acting(*self.moments(self.prior(belief)))
             features = torch.cat([sample, belief], dim=-1)
-            total = total + self.reward(features).squeeze(-1)
+            total = total + factor * self.reward(features).squeeze(-1)
+            factor *= discount
+        if value is not None:
+            total = total + factor / (1 - discount) * value(features).squeeze(-1)
         return total
+
+
+def check(config: Config) -> None:
+    """Raise ValueError at what the loops cannot do."""
+    for name, known in ONLY.items():
+        group, _, option = name.partition(".")
+        value = getattr(getattr(config, group), option)
+        if value != known:
+            raise ValueError(
+                f"the reference loops know {name} {known!r} alone, not {value!r}; "
+                "leave --reference out"
+            )
+
+
+def _kl(q: Moments, p: Moments) -> Tensor:
+    """KL(q || p) of diagonal Gaussians."""
+    distributions = (torch.distributions.Normal(*moments) for moments in (q, p))
+    divergence: Tensor = torch.distributions.kl_divergence(*distributions)
+    return divergence.sum(dim=-1)
+
+
+def _head(model: ModelConfig) -> MLP:
+    """What gives a reward or a value."""
+    return MLP(
+        model.stochastic_size + model.belief_size,
+        1,
+        layers=model.reward_layers,
+        units=model.reward_units,
+        activation=model.activation,
+        norm=model.norm,
+    )
 
 
 def _encoder(config: Config, pixels: int, channels: int) -> nn.Sequential:
