@@ -12,43 +12,36 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import cast
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from planet_torch import build, build_model
-from planet_torch.build_model import Spaces
+from planet_torch import build
 from planet_torch.chunk import Chunk
-from planet_torch.memory import keep_freed_memory
-from planet_torch.objectives import objective
+from planet_torch.estimate import scratch_trainer
 from planet_torch.presets import PRESETS, Preset
+from planet_torch.trainer import Trainer
 
 SIZE = 512
+TASK = "dmc/cartpole-balance"
 
 
-def jobs(preset: Preset) -> dict[str, Callable[[], object]]:
-    """An update and a decision of a preset, for pictures and one action."""
-    config = PRESETS[preset]
-    size, B, L = config.env.image_size, config.train.batch, config.train.chunk
-    spaces = Spaces((size, size, 3), 1)
-    model = build_model.world_model(config, spaces)
-    terms = build_model.objective_terms(config)
-    optimiser = build_model.optimiser(config, model)
-    generator = torch.Generator()
-    pictures = torch.randint(256, (B, L, size, size, 3)).to(torch.uint8)
-    chunk = Chunk(pictures, torch.rand(B, L, 1), torch.rand(B, L))
-    agent = build.agent(config, spaces, model, generator)
+def jobs(trainer: Trainer) -> dict[str, Callable[[], object]]:
+    """An update and a decision of a trainer."""
+    config, spaces = trainer.config, trainer.spaces
+    shape = config.train.batch, config.train.chunk
+    pictures = torch.randint(256, (*shape, *spaces.observation)).to(torch.uint8)
+    actions = torch.rand(*shape, spaces.action_size)
+    chunk = Chunk(pictures, actions, torch.rand(shape))
+    agent = build.agent(config, spaces, trainer.average, torch.Generator())
     picture = pictures[0, 0].numpy()
-
-    def update() -> None:
-        loss, _ = objective(model, terms, chunk, generator)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return {"update": update, "decision": lambda: agent.act(picture)}
+    return {
+        "update": lambda: trainer.learn(chunk, None),
+        "decision": lambda: agent.act(picture),
+    }
 
 
 def milliseconds(job: Callable[[], object]) -> float:
@@ -60,11 +53,15 @@ def milliseconds(job: Callable[[], object]) -> float:
 
 def main(preset: str, rounds: str) -> None:
     """Print a row for each job."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    keep_freed_memory()
+    config = PRESETS[cast("Preset", preset)]
+    train = replace(config.train, threads=1)
+    with scratch_trainer(replace(config, task=TASK, train=train)) as trainer:
+        show(preset, jobs(trainer), int(rounds))
+
+
+def show(preset: str, timed: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Count what each job computes, time it, and print both."""
     matrix = torch.rand(SIZE, SIZE)
-    timed = jobs(cast("Preset", preset))
     operations = {}
     for name, job in timed.items():
         with FlopCounterMode(display=False) as counter:
@@ -73,7 +70,7 @@ def main(preset: str, rounds: str) -> None:
     timed["product"] = lambda: matrix @ matrix
     spans = [
         {name: milliseconds(job) for name, job in timed.items()}
-        for _ in range(int(rounds) + 1)  # the first warms up
+        for _ in range(rounds + 1)  # the first warms up
     ]
     spent = {name: median(span[name] for span in spans[1:]) for name in timed}
     speed = 2 * SIZE**3 / spent["product"]  # a millisecond
