@@ -11,6 +11,7 @@ from planet_torch import build_model, cli
 from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
 from planet_torch.chunk import Chunk
+from planet_torch.config import save
 from planet_torch.dynamics import State
 from planet_torch.envs.checked import EnvError
 from planet_torch.estimate import scratch_trainer
@@ -140,6 +141,15 @@ def test_words_describe_a_config():
     assert config.model.width == DEBUG.model.width
 
 
+def test_words_may_begin_with_a_run(tmp_path):
+    """What was changed in it is there; the task is the one that is asked for."""
+    before = contest.config_of("debug train.batch=7", "toys:other", 2)
+    save(before, tmp_path / "config.json")
+    found = contest.config_of(f"{tmp_path} model.norm=layer", "toys:integrator", 1)
+    assert (found.task, found.train.threads) == ("toys:integrator", 1)
+    assert (found.train.batch, found.model.norm) == (7, "layer")
+
+
 @pytest.mark.parametrize("words", ["true null", "True None"])
 def test_words_are_as_in_a_file_or_as_for_train(words):
     value, most = words.split()
@@ -152,7 +162,7 @@ def test_words_are_as_in_a_file_or_as_for_train(words):
     ("words", "message"),
     [
         ("papper", "did you mean 'paper'"),
-        ("", "no preset ''"),
+        ("", "no preset or run ''"),
         ("cpu train.bach=3", "did you mean 'train.batch'"),
         ("cpu train.batch=many", r"train\.batch"),
         ("cpu train.batch=0", r"train\.batch \(=0\) must be at least 1"),

@@ -147,14 +147,20 @@ class Contender:
 def config_of(words: str, task: str, threads: int) -> Config:
     """The config that words such as ``cpu planner.horizon=12`` describe.
 
+    The first names a preset, or a directory with the config of a run or an agent.
+
     Raises:
         ValueError: for an unknown preset or option, or a bad value.
     """
-    preset, *changes = words.split() or [""]
-    if preset not in PRESETS:
-        raise ValueError(unknown(preset, PRESETS, "preset"))
-    whole = (f"task={task}", f"train.threads={threads}", *changes)
-    return changed(PRESETS[preset], whole)
+    name, *changes = words.split() or [""]
+    stored = Path(name, "config.json")
+    if name in PRESETS:
+        begin = PRESETS[name]
+    elif name and stored.exists():
+        begin = config.load(stored)
+    else:
+        raise ValueError(unknown(name, PRESETS, "preset or run"))
+    return changed(begin, (f"task={task}", f"train.threads={threads}", *changes))
 
 
 def changed(before: Config, changes: Iterable[str]) -> Config:

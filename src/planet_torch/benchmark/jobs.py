@@ -165,6 +165,7 @@ def updater(trainer: Trainer, chunk: Chunk, watch: Stopwatch) -> Callable[[], No
     watch.watch(model.dynamics, "observe", "dynamics")
     watch.watch(model.decoder, "forward", "decode")
     watch.watch(model.reward, "forward", "reward")
+    watch.watch(model, "follow_critic", "follow critic")
     watch.watch(torch.Tensor, "backward", "backward")
     watch.watch(nn.utils, "clip_grad_norm_", "clip")
     watch.watch(trainer.optimiser, "step", "optimiser")

@@ -19,7 +19,8 @@ class Benchmark(Options):
     task: Annotated[Positional[str], arg(metavar="TASK")] = "dmc/cartpole-swingup"
     """Whose environment, pictures and actions."""
     configs: Annotated[tuple[str, ...], arg(metavar="CONFIG")] = ("cpu",)
-    """A preset each, with options if wanted: cpu "paper planner.horizon=15"."""
+    """A preset, a run or an agent each, with options if wanted: cpu "paper
+    planner.horizon=15" zoo/cheetah-run. TASK and --threads are those of all."""
     reference: bool = False
     """Time plain PyTorch loops of the same networks, too, against the first config."""
     source: Annotated[Path | None, arg(metavar="DIR")] = None
