@@ -92,6 +92,8 @@ def test_no_columns_or_episodes_are_refused(option, value, curve, capsys, monkey
         ("finger-spin", []),
         ("finger-spin-greedy-1", []),
         ("finger-spin-greedy-3", []),
+        ("finger-spin-imagined-1", []),
+        ("finger-spin-imagined-2", []),
         ("finger-spin-imagined-3", []),
         ("ball_in_cup-catch", ["--episodes", 40]),
         ("ball_in_cup-catch-1", ["--episodes", 40]),
