@@ -14,10 +14,7 @@ model would have collected.
 
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from foreseen_rewards import DISTANCES, explained, replay_of
@@ -26,7 +23,7 @@ from planet_torch import build_model
 from planet_torch.benchmark.contest import changed
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
-from planet_torch.metrics import Reporter
+from planet_torch.estimate import scratch_trainer
 from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
@@ -41,20 +38,15 @@ def fit(config: Config, known: Replay, held: int, updates: int) -> None:
         "learned from": [known.read(i) for i in range(count - 2 * held, count - held)],
         "never seen": [known.read(i) for i in range(count - held, count)],
     }
-    with TemporaryDirectory(prefix="planet-fit-") as directory:
-        run = Run.create(Path(directory) / "run", config)
-        with (
-            Reporter(run.metrics) as reporter,
-            closing(Trainer(run, reporter)) as trainer,
-        ):
-            for place in range(count - held):
-                trainer.replay.add(known.read(place))
-            start = time.perf_counter()
-            for number in range(1, updates + 1):
-                trainer.update()
-                if number % max(updates // ROWS, 1) == 0:
-                    minutes = (time.perf_counter() - start) / 60
-                    show(trainer, groups, f"{number:,} | {minutes:.0f}")
+    with scratch_trainer(config) as trainer:
+        for place in range(count - held):
+            trainer.replay.add(known.read(place))
+        start = time.perf_counter()
+        for number in range(1, updates + 1):
+            trainer.update()
+            if number % max(updates // ROWS, 1) == 0:
+                minutes = (time.perf_counter() - start) / 60
+                show(trainer, groups, f"{number:,} | {minutes:.0f}")
 
 
 @torch.no_grad()

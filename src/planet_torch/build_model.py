@@ -81,7 +81,7 @@ def world_model(config: Config, spaces: Spaces) -> WorldModel:
         encoder,
         dynamics,
         decoder,
-        _scalar_head(model, features),
+        scalar_head(model, features),
         _value_head(config, features, spaces.action_size),
         discount=discount or 1.0,
         own_starts=model.candidate_starts == "own",
@@ -175,7 +175,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
     return {k: " x ".join(map(str, v.shape)) or "one" for k, v in weights.items()}
 
 
-def _scalar_head(model: ModelConfig, features: int) -> MLP:
+def scalar_head(model: ModelConfig, features: int) -> MLP:
     """What gives a reward or a value."""
     layers, units = model.reward_layers, model.reward_units
     return MLP(features, 1, layers=layers, units=units, **_style(model))
@@ -187,7 +187,7 @@ def _value_head(config: Config, features: int, action_size: int) -> nn.Module | 
     if not objective.value_discount:
         return None
     if objective.value_of == "behaviour":
-        return _scalar_head(model, features)
+        return scalar_head(model, features)
     layers, units = model.reward_layers, model.reward_units
     return Critic(features, action_size, layers=layers, units=units, **_style(model))
 

@@ -13,16 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from planet_torch.build_model import Spaces
-from planet_torch.config import Config, ModelConfig
+from planet_torch.build_model import Spaces, scalar_head
+from planet_torch.config import Config
 from planet_torch.networks import (
-    MLP,
     after_convolution,
     after_linear,
     decoder_kernels,
     encoder_stages,
 )
-from planet_torch.value import Value
+from planet_torch.value import Value, lambda_return
 
 ONLY: dict[str, object] = {
     "model.dynamics": "rssm",
@@ -73,8 +72,8 @@ class Plain(nn.Module):
             for width in (D, D + embedding)
         )
         self.decoder = _decoder(config, pixels, channels)
-        self.reward = _head(model)
-        self.value = _head(model) if self.discount else None
+        self.reward = scalar_head(model, S + D)
+        self.value = scalar_head(model, S + D) if self.discount else None
 
     def prepare(self, image: Tensor) -> Tensor:
         """Pictures (..., H, W, C) uint8 as (..., C, H, W) with noise."""
@@ -139,12 +138,8 @@ class Plain(nn.Module):
         """Half the squared error of the value from what followed (see ``Value``)."""
         assert self.value is not None
         value = self.value(features.detach()).squeeze(-1)
-        known, following, targets = value.detach(), value[:, -1].detach(), []
-        for t in reversed(range(1, value.shape[1])):
-            mixed = (1 - Value.trace) * known[:, t] + Value.trace * following
-            following = (1 - self.discount) * reward[:, t] + self.discount * mixed
-            targets.append(following)
-        target = torch.stack(targets[::-1], dim=1)
+        worth = reward * (1 - self.discount)
+        target = lambda_return(worth, value.detach(), self.discount, Value.trace)
         loss: Tensor = 0.5 * (value[:, :-1] - target).square().mean()
         return loss
 
@@ -212,18 +207,6 @@ def _kl(q: Moments, p: Moments) -> Tensor:
     distributions = (torch.distributions.Normal(*moments) for moments in (q, p))
     divergence: Tensor = torch.distributions.kl_divergence(*distributions)
     return divergence.sum(dim=-1)
-
-
-def _head(model: ModelConfig) -> MLP:
-    """What gives a reward or a value."""
-    return MLP(
-        model.stochastic_size + model.belief_size,
-        1,
-        layers=model.reward_layers,
-        units=model.reward_units,
-        activation=model.activation,
-        norm=model.norm,
-    )
 
 
 def _encoder(config: Config, pixels: int, channels: int) -> nn.Sequential:
