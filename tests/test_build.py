@@ -21,12 +21,12 @@ from planet_torch.config import (
     TrainConfig,
 )
 from planet_torch.critic import Critic
-from planet_torch.objectives import Divergence, objective
+from planet_torch.objectives import Divergence
 from planet_torch.overshooting import LatentOvershooting
 from planet_torch.planners import CEM, ICEM, MPPI, RandomShooting
 from planet_torch.presets import PRESETS
 from planet_torch.value import GreedyValue
-from toy_models import small_chunk, stream
+from toy_models import objective, small_chunk, stream
 
 PIXELS = build_model.Spaces((64, 64, 3), 1)
 SMALL = build_model.Spaces((16, 16, 3), 2)
@@ -472,21 +472,27 @@ def test_bf16_that_the_processor_emulates_is_told_once(machine, has, told, monke
 
 
 @pytest.mark.parametrize(
-    ("terms", "allowed"), [({"kl_weight": 0.0}, True), ({}, False)]
+    "option",
+    [
+        {"kl_weight": 0.5},
+        {"overshooting": 2},
+        {"observation_overshooting": 2},
+        {"reward_overshooting": 2},
+    ],
+    ids=str,
 )
-def test_the_released_recipe_of_the_rnn_trains_no_prior(terms, allowed):
+def test_the_released_recipe_of_the_rnn_trains_no_prior(option):
     config = debug(
         task="toys:integrator",
         model=replace(PRESETS["debug"].model, dynamics="rnn-released"),
-        objective=ObjectiveConfig(**terms),
+        objective=ObjectiveConfig(kl_weight=0.0),
         train=replace(PRESETS["debug"].train, chunk=6),
     )
-    if allowed:
-        build.check(config)
-        further = replace(config.objective, overshooting=2)
-        config = replace(config, objective=further)
-    with pytest.raises(ValueError, match="'rnn' trains its prior"):
-        build.check(config)
+    build.check(config)
+    further = replace(config.objective, **option)
+    [name] = option
+    with pytest.raises(ValueError, match=rf"wants 0 for objective.{name} \(="):
+        build.check(replace(config, objective=further))
 
 
 def planner_of(**options):

@@ -25,7 +25,7 @@ COMPARE = """
     from planet_torch.build_model import Spaces
     from planet_torch.chunk import Chunk
     from planet_torch.compilation import compile_parts
-    from planet_torch.objectives import objective
+    from planet_torch.objectives import filtered, total
     from planet_torch.presets import PRESETS
 
     backend, critic = sys.argv[1], "critic" in sys.argv
@@ -49,7 +49,7 @@ COMPARE = """
     found = []
     for model in (plain, fast):
         stream = torch.Generator().manual_seed(1)
-        loss, _ = objective(model, terms, chunk, stream)
+        loss, _ = total(model, terms, filtered(model, chunk, stream), stream)
         loss.backward()
         learned = [p.grad for p in model.parameters() if p.grad is not None]
         gradient = torch.cat([part.flatten() for part in learned])

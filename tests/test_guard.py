@@ -12,13 +12,13 @@ from planet_torch import build_model, config
 from planet_torch.chunk import Chunk
 from planet_torch.guard import IN_A_ROW, Guard, NotFiniteError, check_update
 from planet_torch.metrics import Reporter, read_metrics
-from planet_torch.objectives import objective
 from planet_torch.replay import Replay
 from planet_torch.run import Run
 from planet_torch.sealed import unseal
 from planet_torch.trainer import Trainer
 from planet_torch.training import train
 from small import small
+from toy_models import objective
 
 
 class Faulty(toys.Integrator):

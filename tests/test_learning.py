@@ -7,11 +7,11 @@ from torch import nn
 from planet_torch.chunk import Chunk
 from planet_torch.dynamics import Sizes
 from planet_torch.networks import MLP
-from planet_torch.objectives import Divergence, Observation, Reward, objective
+from planet_torch.objectives import Divergence, Observation, Reward
 from planet_torch.optimiser import Adam
 from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
 from planet_torch.world_model import WorldModel
-from toy_models import stream
+from toy_models import objective, stream
 
 
 def pushed_point(batch, length, generator):

@@ -19,9 +19,15 @@ from planet_torch.objectives import (
     Reward,
     RewardOvershooting,
     kl_divergence,
-    objective,
 )
-from toy_models import counting_model, gaussian, small_chunk, small_model, stream
+from toy_models import (
+    counting_model,
+    gaussian,
+    objective,
+    small_chunk,
+    small_model,
+    stream,
+)
 
 
 def filtered(q, p=None, observation=None, reward=None):
@@ -234,6 +240,13 @@ def test_the_loss_is_the_weighted_sum_and_what_is_shown_is_not_weighted():
     total = sum(term.weight * shown[term.name] for term in terms)
     assert_close(loss.detach(), total)
     assert not any(value.requires_grad for value in shown.values())
+
+
+def test_two_terms_of_one_name_are_refused():
+    """One would be lost, and the other counted twice."""
+    terms = [Reward(), Reward(7.0)]
+    with pytest.raises(ValueError, match="one name: reward, reward"):
+        objective(small_model(), terms, small_chunk(), stream())
 
 
 def test_each_read_of_a_chunk_has_fresh_noise():

@@ -140,7 +140,7 @@ def test_it_goes_on_in_the_midst_of_a_half_life():
 
 
 def test_the_time_is_that_of_the_optimiser_where_a_parameter_had_no_gradient_at_first():
-    """As TensorFlow, whose powers of the betas are one for all parameters."""
+    """Its epsilon is one for all, so a late parameter must not change the others."""
     late, early = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimiser = Adam([late, early], LR, 1e-4)
     gradients = np.full((8, 1), 1e-4)

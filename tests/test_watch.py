@@ -44,6 +44,14 @@ def test_what_lasts_is_told_once(means, sign):
     watch.fit(HEALTHY | means)
 
 
+def test_latent_overshooting_has_a_divergence_to_look_at_too():
+    watch = Watch(gradient_clip=10.0)
+    for _ in range(PATIENCE - 1):
+        watch.fit({"latent_overshooting": 0.0})
+    with pytest.warns(UserWarning, match="divergence is zero since 10 fits"):
+        watch.fit({"latent_overshooting": 0.0})
+
+
 def test_pictures_that_never_change_are_told():
     watch = Watch(gradient_clip=10.0)
     with pytest.warns(UserWarning, match=r"observations .* are the same.*env.camera"):

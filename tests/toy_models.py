@@ -6,6 +6,7 @@ from torch import nn
 from planet_torch.chunk import Chunk
 from planet_torch.dynamics import Dynamics, Sizes, State
 from planet_torch.networks import MLP, ConvDecoder, ConvEncoder
+from planet_torch.objectives import filtered, total
 from planet_torch.recurrent import RSSM
 from planet_torch.world_model import WorldModel
 
@@ -13,6 +14,11 @@ from planet_torch.world_model import WorldModel
 def stream(seed=0):
     """A random stream of its own."""
     return torch.Generator().manual_seed(seed)
+
+
+def objective(model, terms, chunk, generator):
+    """The loss of a chunk as an update reads it, and what is shown."""
+    return total(model, terms, filtered(model, chunk, generator), generator)
 
 
 def gaussian(mean, stddev=1.0, sample=None):

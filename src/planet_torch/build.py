@@ -1,4 +1,4 @@
-"""From a config to the parts of a run. Besides the trainer, nothing else reads it."""
+"""From a config to the parts of a run; ``build_model`` has the model and its loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from planet_torch.config import Config, Method, PlannerConfig
 from planet_torch.cores import use_threads
 from planet_torch.envs import make
 from planet_torch.memory import keep_freed_memory
-from planet_torch.objectives import check_recipe
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
 from planet_torch.replay import Replay
 from planet_torch.world_model import WorldModel
@@ -39,6 +38,10 @@ PLANNERS: dict[str, type[Planner]] = {
     "icem": ICEM,
 }
 RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
+PRIOR_TERMS = (  # with a gradient for the prior
+    *("kl_weight", "overshooting", "observation_overshooting"),
+    "reward_overshooting",
+)
 OF_THE_MODEL = ("acts_on", "value", "proposals")  # what is searched, not how
 
 
@@ -90,8 +93,21 @@ def check(config: Config, begun: bool = False) -> None:
     if not begun:
         pretrained(config, of)
     objective_terms(config)
-    terms = config.objective
-    check_recipe(config.model.dynamics, terms.kl_weight, terms.overshooting)
+    _check_recipe(config)
+
+
+def _check_recipe(config: Config) -> None:
+    """Raise ValueError if a term would train the prior of the released RNN."""
+    training = [
+        f"objective.{name} (={getattr(config.objective, name):g})"
+        for name in PRIOR_TERMS
+        if getattr(config.objective, name)
+    ]
+    if config.model.dynamics == "rnn-released" and training:
+        raise ValueError(
+            "model.dynamics 'rnn-released' is a recipe whose prior is not trained: it "
+            f"wants 0 for {' and '.join(training)}; 'rnn' trains its prior"
+        )
 
 
 def _check_lengths(config: Config) -> None:

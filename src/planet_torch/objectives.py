@@ -59,24 +59,21 @@ def filtered(
     return Filtered(observation, chunk.action, chunk.reward, *states, state)
 
 
-def objective(
-    model: WorldModel,
-    terms: Sequence[Term],
-    chunk: Chunk,
-    generator: torch.Generator,
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The loss to minimise of a chunk, and the value of each term to show."""
-    return total(model, terms, filtered(model, chunk, generator), generator)
-
-
 def total(
     model: WorldModel,
     terms: Sequence[Term],
     read: Filtered,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """As ``objective``, of a chunk that is filtered already."""
+    """The loss to minimise of a chunk, and the value of each term to show.
+
+    Raises:
+        ValueError: if two terms have one name.
+    """
     values = {term.name: term(model, read, generator) for term in terms}
+    if len(values) < len(terms):
+        names = [term.name for term in terms]
+        raise ValueError(f"two terms of a loss have one name: {', '.join(names)}")
     loss = torch.stack([term.weight * values[term.name][0] for term in terms]).sum()
     return loss, {name: shown.detach() for name, (_, shown) in values.items()}
 
@@ -315,17 +312,3 @@ def imagine_from(
     actions = chunk.action[following].flatten(0, 1)
     noise = model.noise(*actions.shape[:2], generator=generator)
     return model.imagine(start, actions, noise), following
-
-
-def check_recipe(dynamics: str, kl_weight: float, overshooting: int) -> None:
-    """Refuse the released recipe of the RNN with a term that would train its prior.
-
-    Raises:
-        ValueError: if it has one.
-    """
-    if dynamics == "rnn-released" and (kl_weight or overshooting):
-        raise ValueError(
-            "model.dynamics 'rnn-released' is a recipe whose prior is not trained: it "
-            f"wants objective.kl_weight 0 (={kl_weight:g}) and no "
-            f"objective.overshooting (={overshooting}); 'rnn' trains its prior"
-        )

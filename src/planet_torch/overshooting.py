@@ -93,7 +93,7 @@ class LatentOvershooting(Term):
             else:
                 kl = kl_divergence(constants[:, d:], priors)
             losses.append(beta * (kl - self.free_nats).clamp(min=0).mean())
-            shown.append(beta * kl.mean())
+            shown.append(kl.mean())
         return torch.stack(losses).mean(), torch.stack(shown).mean()
 
 

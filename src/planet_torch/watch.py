@@ -32,8 +32,9 @@ class Watch:
 
     def fit(self, means: Mapping[str, float]) -> None:
         """Look at the means of the updates of one iteration."""
+        overshot = means.get("latent_overshooting", np.inf)  # has the divergence in it
         signs = {
-            "divergence": means.get("divergence", np.inf) < NO_DIVERGENCE,
+            "divergence": means.get("divergence", overshot) < NO_DIVERGENCE,
             "gradient": means.get("gradient", 0.0) > self.gradient_clip,
         }
         for name, seen in signs.items():
