@@ -139,6 +139,15 @@ def test_one_observation_without_a_batch_gives_one_action():
     assert single.shape == (2,)
 
 
+def test_a_picture_that_cannot_be_written_is_read():
+    """Some environments keep theirs; PyTorch warns, and a warning fails a test."""
+    observation = np.zeros(1, np.float32)
+    observation.flags.writeable = False
+    agent = agent_of(counting_model(), FixedPlan())
+    agent.reset()
+    assert agent.act(observation) == 0.25
+
+
 @pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 8, 8, 3), (16, 16)])
 def test_observations_of_another_shape_are_refused(shape):
     agent = agent_of(small_model(), FixedPlan(), (16, 16, 3), 2)

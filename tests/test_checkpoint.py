@@ -52,6 +52,17 @@ def test_the_newest_two_are_kept_in_order(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize(("damage", "episodes"), [(None, 12), (b"", 0), (b"planet", 0)])
+def test_a_damaged_one_that_is_the_oldest_does_not_say_how_many_episodes(
+    tmp_path, damage, episodes
+):
+    path = checkpoint.save(tmp_path, 1, {"counters": {"episodes": 12}})
+    checkpoint.save(tmp_path, 2, {"counters": {"episodes": 20}})
+    if damage is not None:
+        path.write_bytes(damage)
+    assert checkpoint.oldest_episodes(tmp_path) == episodes
+
+
 @pytest.mark.parametrize("damage", [b"", b"planet", None])
 def test_what_is_not_whole_is_refused(tmp_path, damage):
     path = checkpoint.save(tmp_path, 1, CONTENT)

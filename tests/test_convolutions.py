@@ -14,7 +14,7 @@ def gradients(image, weights, parts):
     return torch.autograd.grad((image * weights).sum(), parts)
 
 
-@pytest.mark.parametrize("kernel", [4, 2, 6])
+@pytest.mark.parametrize("kernel", [4, 2, 6, 3, 5])
 @pytest.mark.parametrize("more", [(0, 0), (1, 2), (3, 3), (7, 0), (4, 3)])
 def test_a_convolution_is_that_of_torch(kernel, more):
     torch.manual_seed(0)

@@ -187,6 +187,7 @@ def with_value(name, row, value):
         (with_value("reward", 2, np.nan), "reward is not finite in row 2"),
         (with_value("action", 3, np.inf), "action is not finite in row 3"),
         (with_value("observation", 1, -np.inf), "observation is not finite in row 1"),
+        (with_value("action", 2, -7.0), r"action is beyond \[-1, 1\] in row 2"),
         (with_value("reward", 0, 1.0), "row 0 is the reset"),
         (with_value("action", 0, 1.0), "row 0 is the reset"),
         (make_episode(1), "1 rows, fewer than 2"),

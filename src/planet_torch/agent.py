@@ -129,7 +129,8 @@ class PlanetAgent:
             observation: (B, *shape) for the B episodes begun, or one observation
                 without that axis, for which the action has no batch axis either.
         """
-        rows = torch.as_tensor(observation, device=self.generator.device)
+        # A copy, since some environments' pictures are read-only.
+        rows = torch.tensor(observation, device=self.generator.device)
         single = rows.shape == self.observation_shape
         self.filter(rows[None] if single else rows)
         returns_of = self.world_model.returns_from(self.state, self.generator)

@@ -162,9 +162,12 @@ def oldest_episodes(directory: Path) -> int:
     path = paths(directory)[0]
     if path.suffix == ".pt":
         return 0
-    with safe_open(path, framework="numpy") as file:
-        content = header_of(file.metadata(), "checkpoint")["content"]
-    return int(content["counters"]["episodes"])
+    try:
+        with safe_open(path, framework="numpy") as file:
+            content = header_of(file.metadata(), "checkpoint")["content"]
+        return int(content["counters"]["episodes"])
+    except MALFORMED:  # only the newest is looked at when a run is resumed
+        return 0
 
 
 def arrays_of(content: Mapping[str, Any]) -> dict[str, np.ndarray]:

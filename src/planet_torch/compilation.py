@@ -46,7 +46,8 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
         return False
     # A search of iCEM has other shapes in each iteration, for one environment and for
     # ten; beyond PyTorch's limit of eight a function would silently not be compiled.
-    torch._dynamo.config.recompile_limit = SHAPES
+    # The name is that of PyTorch 2.6; later ones know it, too.
+    torch._dynamo.config.cache_size_limit = SHAPES
     for owner, method in (
         (model.encoder, "forward"),
         (model.decoder, "forward"),

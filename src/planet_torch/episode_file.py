@@ -44,6 +44,11 @@ def check_values(arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(f"{name} is not finite in row {row}: {array[row]}")
     if arrays["action"][0].any() or arrays["reward"][0] != 0:
         raise ValueError("row 0 is the reset, so its action and reward must be zero")
+    beyond = np.argwhere(np.abs(arrays["action"]) > 1)
+    if len(beyond):
+        row = int(beyond[0, 0])
+        action = arrays["action"][row]
+        raise ValueError(f"action is beyond [-1, 1] in row {row}: {action}")
 
 
 def stamp_of(path: Path) -> Stamp:
