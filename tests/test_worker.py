@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 import time
 
 import pytest
@@ -53,7 +52,6 @@ def test_it_can_be_ended_again_and_again_whatever_it_does():
     assert worker.closed
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("wait", [0.0, 0.05, 0.3])
 def test_an_interrupt_that_comes_while_it_starts_is_not_heard(wait):
     """A Ctrl-C at a terminal goes to all processes; the first one decides."""
@@ -69,7 +67,6 @@ def test_an_interrupt_that_comes_while_it_starts_is_not_heard(wait):
     worker.close()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_one_that_is_to_end_while_it_starts_ends_by_itself():
     worker = Worker(hostile.double, 100)
     (process,) = multiprocessing.active_children()

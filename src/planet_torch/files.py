@@ -65,8 +65,7 @@ def write_atomically(
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # Windows can neither open nor sync a directory
-        _sync(path.parent)
+    _sync(path.parent)
     return path
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -37,7 +32,7 @@ def locked(directory: Path) -> Iterator[None]:
     """
     with (directory / "run.lock").open("a+", encoding="utf-8") as file:
         try:
-            _take(file.fileno())
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in _WITHOUT_LOCKS:
                 file.seek(0)
@@ -56,15 +51,6 @@ def locked(directory: Path) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "host": platform.node(), "since": since}, file)
         file.flush()
         yield
-
-
-def _take(descriptor: int) -> None:
-    """Lock an open file; an OSError says that it cannot be had."""
-    if sys.platform == "win32":
-        os.lseek(descriptor, 2**30, os.SEEK_SET)  # so that others can read the text
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(text: str) -> str:

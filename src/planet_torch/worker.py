@@ -111,9 +111,6 @@ def _signals_held() -> Iterator[None]:
 
     A Ctrl-C at a terminal goes to all processes, and would end one that still imports.
     """
-    if sys.platform == "win32":
-        yield
-        return
     resource_tracker.ensure_running()  # else it would be started below, and unblock
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
@@ -126,8 +123,7 @@ def _run(pipe: Connection, work: Callable[..., None], *arguments: Any) -> None:
     """In the process: work until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and decides
     signal.signal(signal.SIGTERM, _exit)  # else what the system holds for it would stay
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody listens any more
         work(pipe, *arguments)
