@@ -1,7 +1,9 @@
 """The trained agents in zoo/: whole, small, and as good as their cards say."""
 
+import csv
 import re
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -72,6 +74,18 @@ def test_the_tables_of_the_pages_say_what_the_card_says(name):
     assert results[:4] == [minutes, episodes, random, card["updates"]]
     assert results[4] == f"**{score(name)} ± {spread}**"
     assert results[-2] == published
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_table_of_the_results_has_the_random_actions_of_the_run_itself(name):
+    page = (ZOO.parent / "docs/results.md").read_text()
+    data = re.search(r"Data:\s(.+?)\.\n", page, re.S)[1]
+    of_tasks = re.findall(r"\[(\w+)\]\((results/.+?)\)", data)
+    [path] = [path for short, path in of_tasks if short in name]
+    with (ZOO.parent / "docs" / path).open() as lines:
+        runs = list(csv.DictReader(lines))
+    seeds = [float(run["return"]) for run in runs if run["kind"] == "seed"]
+    assert row_of("docs/results.md", name)[5] == f"{fmean(seeds):.0f}"
 
 
 @pytest.mark.parametrize("name", AGENTS)
