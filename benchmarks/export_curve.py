@@ -24,7 +24,7 @@ def main(run: str, out: str) -> None:
             ["kind", "task", *asdict(Counters()), "minutes", "return", "spread"]
         )
         for record in records:
-            if record.kind == "fit":
+            if record.kind not in ("seed", "collect", "evaluate"):
                 continue
             returns = np.atleast_1d(
                 record.values.get("returns", record.values.get("return"))

@@ -123,15 +123,23 @@ def test_what_the_reference_refuses_is_one_line(capsys):
 
 
 def test_the_reference_plans_for_each_environment(monkeypatch):
+    """The best action in a state is the brightness of the picture it comes from."""
     plain = Plain(contest.config_of(PLANS, "toys:integrator", 1), PICTURES)
-    goal = torch.tensor([0.5, -0.5])
-    score = lambda self, sample, belief, a: -(a - goal).square().sum((1, 2))
+    plain.encoder.forward = lambda image: image.flatten(1)[:, :1]
+    moments = 2 * DEBUG.model.stochastic_size
+    plain.posterior.forward = lambda read: read[:, -1:].expand(1, moments)
+    score = lambda self, s, belief, a: -(a - s[:, None, :1]).square().sum((1, 2))
     monkeypatch.setattr(Plain, "returns", score)
-    images = torch.zeros(3, 16, 16, 3, dtype=torch.uint8)
-    assert_close(plain.act(images), goal.expand(3, 2), atol=0.1, rtol=0)
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8)[:, None, None, None]
+    goals = torch.tensor([-0.5, 0.0, 0.5])[:, None].expand(3, 2)
+    acted = plain.act(images.expand(3, 16, 16, 3))
+    assert_close(acted, goals, atol=0.1, rtol=0)
 
 
-PLANS = "debug planner.candidates=200 planner.elites=20 planner.iterations=6"
+PLANS = (
+    "debug planner.candidates=200 planner.elites=20 planner.iterations=6 "
+    "planner.acts_on=means"
+)
 
 
 def test_words_describe_a_config():

@@ -78,6 +78,14 @@ def test_each_task_is_drawn_by_itself():
     assert estimate(tasks) == (402, 402, 402)
 
 
+def test_a_run_in_several_tasks_is_drawn_in_all_of_them_together():
+    """Two runs, 0 and 1 in both tasks: as one task, and not as four independent."""
+    tasks = [np.array([0.0, 1.0])] * 2
+    assert estimate(tasks, confidence=0.4, paired=True) == (0.5, 0.5, 0.5)
+    assert estimate(tasks, confidence=0.6, paired=True) == (0.5, 0, 1)
+    assert estimate(tasks, confidence=0.6) == (0.5, 0.25, 0.75)
+
+
 def test_one_seed_has_no_interval_and_none_no_value():
     alone = estimate([np.array([5.0]), np.array([1.0, 2.0])])
     assert alone.value == pytest.approx(8 / 3)

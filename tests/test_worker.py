@@ -8,7 +8,7 @@ import time
 import pytest
 
 import hostile
-from planet_torch.worker import Gone, Worker
+from planet_torch.worker import CLOSE_SECONDS, Gone, Worker
 
 
 def test_it_answers_in_order_and_is_not_waited_for():
@@ -48,7 +48,7 @@ def test_it_can_be_ended_again_and_again_whatever_it_does():
     for _ in range(2):
         worker.kill()
         worker.close()
-    assert time.monotonic() - start < 9
+    assert time.monotonic() - start < 3 * CLOSE_SECONDS
     assert worker.closed
 
 

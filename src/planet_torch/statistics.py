@@ -57,6 +57,7 @@ def estimate(
     statistic: Statistic = mean,
     confidence: float = 0.95,
     repetitions: int = 10_000,
+    paired: bool = False,
 ) -> Estimate:
     """A statistic of all scores, with its interval by the stratified bootstrap.
 
@@ -69,9 +70,11 @@ def estimate(
         statistic: `mean` or `interquartile_mean`.
         confidence: the share of repetitions that the interval holds.
         repetitions: of the draw; its random stream is fixed.
+        paired: whether one seed is one run in all tasks, and so is drawn in all of them
+            together.
 
     Raises:
-        ValueError: if a task has no score.
+        ValueError: if a task has no score, or paired tasks have not as many each.
     """
     if not tasks or not all(map(len, tasks)):
         raise ValueError("an estimate needs a score of every task")
@@ -79,7 +82,12 @@ def estimate(
     if min(map(len, tasks)) < 2:
         return Estimate(value, np.nan, np.nan)
     random = np.random.default_rng(0)
-    draws = [s[random.integers(len(s), size=(repetitions, len(s)))] for s in tasks]
+    if paired:
+        together = np.stack(tasks)
+        count = together.shape[1]
+        draws = [*together[:, random.integers(count, size=(repetitions, count))]]
+    else:
+        draws = [s[random.integers(len(s), size=(repetitions, len(s)))] for s in tasks]
     outside = 100 * (1 - confidence) / 2
     values = statistic(np.concatenate(draws, axis=1))
     low, high = np.percentile(values, [outside, 100 - outside])

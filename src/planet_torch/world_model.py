@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -127,21 +129,24 @@ class WorldModel(nn.Module):
         Algorithm 2. With a value head it is discounted and ends in the last state's
         value.
         """
+        return partial(self.candidate_returns, state, generator)
 
-        def returns_of(actions: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:
-            batch, candidates, horizon, size = actions.shape
-            # Environment-major, like the actions: row b * J + j is candidate j of b.
-            start = state.map(lambda part: part.repeat_interleave(candidates, dim=0))
-            if self.own_starts:
-                fresh = self.noise(batch * candidates, generator=generator)
-                start = self.dynamics.state(
-                    start.mean, start.stddev, fresh, start.belief
-                )
-            noise = self.acting_noise(batch * candidates, horizon, generator=generator)
-            flat = actions.reshape(batch * candidates, horizon, size)
-            return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
-
-        return returns_of
+    def candidate_returns(
+        self,
+        state: State,
+        generator: torch.Generator,
+        actions: Float[Tensor, "B J H A"],
+    ) -> Float[Tensor, "B J"]:
+        """See ``returns_from``."""
+        batch, candidates, horizon, size = actions.shape
+        # Environment-major, like the actions: row b * J + j is candidate j of b.
+        start = state.map(lambda part: part.repeat_interleave(candidates, dim=0))
+        if self.own_starts:
+            fresh = self.noise(batch * candidates, generator=generator)
+            start = self.dynamics.state(start.mean, start.stddev, fresh, start.belief)
+        noise = self.acting_noise(batch * candidates, horizon, generator=generator)
+        flat = actions.reshape(batch * candidates, horizon, size)
+        return self.imagined_returns(start, flat, noise).reshape(batch, candidates)
 
     def imagine(
         self,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
-from planet_torch.config import Config
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.files import write_atomically
 from planet_torch.lock import RunInUseError, locked
-from planet_torch.metrics import Counters, Progress, Reporter
+from planet_torch.metrics import Counters, Reporter
 from planet_torch.progress import terminal_progress
+from planet_torch.resume import differences, resume, stored_config
 from planet_torch.run import Run
 from planet_torch.signals import StopSignals
 from planet_torch.simulated import plan_episodes
@@ -59,35 +58,32 @@ def run_all(series: Series, say: Say = print) -> list[Entry]:
 
 def perform(series: Series, entry: Entry) -> None:
     """Bring one run to its end, and mark it as finished."""
-    run = opened(entry) or Run.create(entry.directory, entry.config)
-    METHODS[series.experiment.method](run, watched(entry))
+    begun = (entry.directory / "config.json").exists()
+    begin = resume if begun else Run.create
+    METHODS[series.experiment.method](begin(entry.directory, entry.config), str(entry))
     write_atomically(entry.mark, b"")
 
 
-def watched(entry: Entry) -> Progress:
-    """What a person sees of the run."""
-    episodes = entry.config.train.episodes * len(entry.config.tasks)
-    return terminal_progress(str(entry), episodes)
-
-
-def learn(run: Run, progress: Progress) -> None:
+def learn(run: Run, title: str) -> None:
     """Train an agent, from where it is."""
-    train(run, progress=progress)
+    episodes = run.config.train.episodes * len(run.config.tasks)
+    train(run, progress=terminal_progress(title, episodes))
 
 
-def plan(run: Run, progress: Progress) -> None:
+def plan(run: Run, title: str) -> None:
     """Plan with the true simulator; what was stopped begins anew, since it is short."""
     count, threads = run.config.train.evaluation_episodes, run.config.train.threads
     with locked(run.directory), StopSignals() as stop:
         run.metrics.unlink(missing_ok=True)
-        planned = plan_episodes(
-            run.config, count, threads, on_decision=lambda returns: stop.check()
-        )
-        episodes = list(planned)
-        returns = [one.episode.score for one in episodes]
-        seconds = float(np.mean([one.seconds for one in episodes]))
-        score = float(np.mean(returns))
+        progress = terminal_progress(title, count)
         with Reporter(run.metrics, progress=progress) as reporter:
+            planned = plan_episodes(
+                run.config, count, threads, on_decision=lambda returns: stop.check()
+            )
+            episodes = list(planned)
+            returns = [one.episode.score for one in episodes]
+            seconds = float(np.mean([one.seconds for one in episodes]))
+            score = float(np.mean(returns))
             reporter.log(
                 "evaluate",
                 {"score": score, "returns": returns, "seconds_per_decision": seconds},
@@ -99,47 +95,25 @@ def plan(run: Run, progress: Progress) -> None:
 METHODS = {"train": learn, "plan": plan}
 
 
-def opened(entry: Entry) -> Run | None:
-    """The run of an entry, if it has begun."""
-    if not (entry.directory / "config.json").exists():
-        return None
-    return Run.open(entry.directory, entry.config.train.device)
-
-
 def check(entry: Entry) -> None:
     """Refuse a run that was begun with another config.
 
     Raises:
         ValueError: with the options that differ.
     """
-    run = opened(entry)
-    changed = differences(run.config, entry.config) if run else []
+    if not (entry.directory / "config.json").exists():
+        return
+    changed = differences(stored_config(entry.directory)[0], entry.config)
+    if entry.finished:  # what was learned on one device is shown on any
+        changed.pop("train.device", None)
     if changed:
-        raise ValueError(
-            f"{entry.directory} was begun with {', '.join(changed)}; move it away, or "
-            "choose another --directory"
+        shown = ", ".join(
+            f"{name} {was!r} and not {now!r}" for name, (was, now) in changed.items()
         )
-
-
-def differences(before: Config, now: Config) -> list[str]:
-    """The options of two configs that are not alike, in words."""
-    old, new = flat(asdict(before)), flat(asdict(now))
-    return [
-        f"{name} {old[name]!r} and not {new[name]!r}"
-        for name in old
-        if old[name] != new[name]
-    ]
-
-
-def flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested options by their dotted names."""
-    found: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+        raise ValueError(
+            f"{entry.directory} was begun with {shown}; move it away, or choose "
+            "another --directory"
+        )
 
 
 def remember(series: Series) -> None:

@@ -82,13 +82,21 @@ def measured(series: Series) -> Iterator[Row]:
                 found = row(variant.label, task, [scores[task]])
                 yield replace(found, minutes=minutes(entries, task))
         if len(scores) == len(series.tasks) > 1:
-            yield row(variant.label, ALL, [*scores.values()])
+            least = min(map(len, scores.values()))  # so that each task counts alike
+            alike = [seeds[:least] for seeds in scores.values()]
+            yield row(variant.label, ALL, alike, paired=variant.joint)
 
 
-def row(method: str, task: str, seeds: Sequence[Float64[np.ndarray, "_"]]) -> Row:
-    """The row of these scores."""
-    middle = estimate(seeds, interquartile_mean)
-    return Row(method, task, tuple(seeds), estimate(seeds, mean), middle)
+def row(
+    method: str,
+    task: str,
+    seeds: Sequence[Float64[np.ndarray, "_"]],
+    paired: bool = False,
+) -> Row:
+    """The row of these scores; paired if a seed is one run in all tasks."""
+    average = estimate(seeds, mean, paired=paired)
+    middle = estimate(seeds, interquartile_mean, paired=paired)
+    return Row(method, task, tuple(seeds), average, middle)
 
 
 def published(series: Series) -> Iterator[Row]:
