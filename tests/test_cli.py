@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -467,6 +468,22 @@ def test_what_cannot_be_done_with_a_run_is_answered(words, answer, run, capsys):
     capsys.readouterr()
     place = words.index("--run") + 1 if "--run" in words else 1
     assert answer in refused(capsys, *words[:place], run, *words[place:])
+
+
+def test_a_place_for_videos_that_is_none_is_told_before_anything_is_planned(
+    tmp_path, capsys
+):
+    (tmp_path / "file").touch()
+    words = ["plan", "dmc/cartpole-balance", "--video", "--out", tmp_path / "file"]
+    assert f"{tmp_path}/file" in refused(capsys, *words)
+
+
+def test_a_directory_that_is_gone_is_told(capsys, monkeypatch):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert "No such file or directory" in refused(capsys, "list")
 
 
 def test_every_sink_can_be_asked_for():

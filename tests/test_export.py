@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,8 +169,13 @@ def test_minutes_are_those_until_the_checkpoint(tmp_path):
         '"episodes": {0}, "time": {2}}}\n'
     )
     run.metrics.write_text("".join(text.format(*line) for line in lines))
-    assert export.minutes(run, Counters(updates=20, episodes=2)) == 2.5
-    assert export.minutes(run, Counters(updates=19, episodes=2)) == 1.5
+    assert export.minutes(run, Counters(updates=20, episodes=2)) == TWO
+    assert export.minutes(run, Counters(updates=10, episodes=1)) == ONE
+    run.metrics.unlink()  # as where the checkpoints alone were copied
+    assert export.minutes(run, Counters(updates=20, episodes=2)) == "not known"
+
+
+ONE, TWO = (f"{minutes}, evaluations included" for minutes in (1, 2))
 
 
 def test_nothing_is_written_over(run, agent, tmp_path):
@@ -180,6 +186,8 @@ def test_nothing_is_written_over(run, agent, tmp_path):
     assert contents(agent.directory) == before
     with pytest.raises(ValueError, match="an exported agent already; copy it"):
         export.export(agent, tmp_path / "new")
+    with pytest.raises(ValueError, match=r"no name .* by --out"):
+        export.export(run, Path())
     with pytest.raises(FileNotFoundError, match="no checkpoint yet"):
         export.export(Run.create(tmp_path / "run", CONFIG), tmp_path / "new")
     assert not (tmp_path / "new").exists()

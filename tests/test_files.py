@@ -54,6 +54,23 @@ def test_content_is_on_the_disk_before_the_name_and_the_name_before_return(
     assert calls == ["content", "name", "directory"]
 
 
+def test_what_two_processes_write_at_once_is_whole(tmp_path):
+    """Two commands may write one picture: each to a file of its own, as here."""
+
+    def slowly(partial):
+        partial.write_bytes(b"first")
+        fork = os.fork()
+        if not fork:
+            write_atomically(tmp_path / "a.gif", b"second", alone=False)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) == 0
+        assert (tmp_path / "a.gif").read_bytes() == b"second"
+
+    write_atomically(tmp_path / "a.gif", slowly, alone=False)
+    assert (tmp_path / "a.gif").read_bytes() == b"first"
+    assert names(tmp_path) == ["a.gif"]
+
+
 def test_the_remains_of_a_crash_are_overwritten(tmp_path):
     (tmp_path / ".partial-a.bin").write_bytes(b"torn and longer")
     write_atomically(tmp_path / "a.bin", b"new")

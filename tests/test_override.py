@@ -5,7 +5,7 @@ import json
 import pytest
 from torch.testing import assert_close
 
-from planet_torch import config
+from planet_torch import checkpoint, config
 from planet_torch.cli import main, parse
 from planet_torch.config import Config
 from planet_torch.nested import option_names
@@ -78,6 +78,34 @@ def test_a_config_edited_by_hand_is_refused_unless_it_is_meant(finished):
         resume(finished.directory)
     assert resume(finished.directory, None, ["train.batch"]).config.train.batch == 5
     path.write_text(before)
+
+
+def test_an_option_that_was_changed_and_changed_back_is_not_changed_again(run):
+    """Only the last change holds before the next checkpoint."""
+    for exploration in (0.5, 0.3):
+        resume(run.directory, small(exploration=exploration), ["train.exploration"])
+    with pytest.raises(ValueError, match=r"train.exploration .* -> 0.5"):
+        resume(run.directory, small(exploration=0.5))
+    assert resume(run.directory, small(exploration=0.3)).config == small(
+        exploration=0.3
+    )
+
+
+def test_a_run_of_another_version_says_where_that_shows(tmp_path):
+    run = trained(tmp_path / "run")
+    path = checkpoint.paths(run.checkpoints)[-1]
+    content = checkpoint.load(path)
+    content["config"]["planner"]["beam"] = 3
+    checkpoint.write(path, content)
+    told = "no option 'planner.beam'.*; was it written by another version"
+    with pytest.raises(ValueError, match=f"{path}: {told}"):
+        resume(run.directory)
+    settings = run.directory / "config.json"
+    values = json.loads(settings.read_text())
+    values["planner"]["beam"] = 3
+    settings.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=f"{settings}: {told}"):
+        resume(run.directory)
 
 
 @pytest.mark.parametrize("option", ["seed", "model.units", "train.updates"])

@@ -40,9 +40,9 @@ def uncut(tmp_path_factory):
         pytest.param(UPDATE, 8, "before", id="in the last fit"),
         pytest.param(DECISION, 30, "before", id="in the first planned episode"),
         pytest.param(DECISION, 60, "before", id="in an evaluation"),
-        pytest.param("planet_torch.trainer:save_episode", 1, "before", id="at a video"),
+        pytest.param("planet_torch.trainer:keep_episode", 1, "before", id="at a video"),
         pytest.param(
-            "planet_torch.trainer:save_episode", 1, "after", id="past a video"
+            "planet_torch.trainer:keep_episode", 1, "after", id="past a video"
         ),
         pytest.param(
             "planet_torch.checkpoint:seal", 2, "after", id="in a checkpoint, unsynced"

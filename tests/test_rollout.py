@@ -5,6 +5,7 @@ import pytest
 from gymnasium.vector import SyncVectorEnv
 
 import toys
+from planet_torch.envs.wrappers import Waits
 from planet_torch.rollout import run_episodes
 
 
@@ -42,12 +43,41 @@ def test_a_row_is_an_observation_with_what_led_to_it():
 
 
 def test_an_episode_that_ends_early_waits_for_the_others():
-    """What its environment does meanwhile is not recorded."""
+    """What its environment does meanwhile, by itself, is not recorded."""
     episodes = run([2, 7, 4])
     assert [len(episode) for episode in episodes] == [3, 8, 5]
     for episode in episodes:
         np.testing.assert_array_equal(episode.reward, np.arange(len(episode)))
         np.testing.assert_array_equal(episode.observation[:, 0], episode.reward)
+
+
+class Counted(toys.Diary):
+    """Counts what is asked of it, and wants a seed."""
+
+    resets = steps_asked = 0
+
+    def reset(self, *, seed=None, options=None):
+        assert seed is not None
+        self.resets += 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps_asked += 1
+        return super().step(action)
+
+
+def test_an_environment_that_waits_is_left_alone():
+    """Gymnasium would reset it without a seed, and step it on."""
+    made = [Counted(), Counted()]
+    envs = SyncVectorEnv([lambda env=env: Waits(env) for env in made])
+    for ends in ([2, 7], [5, 3]):  # and it begins again
+        episodes = run_episodes(envs, Counting(), ends)
+        plain = run(ends)
+        for one, other in zip(episodes, plain, strict=True):
+            np.testing.assert_array_equal(one.observation, other.observation)
+            np.testing.assert_array_equal(one.reward, other.reward)
+    assert [env.resets for env in made] == [2, 2]
+    assert [env.steps_asked for env in made] == [2 + 5, 7 + 3]
 
 
 def test_a_time_limit_is_no_end():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import planet_torch as pt
+from planet_torch import build
 from planet_torch.envs.checked import EnvError
 from planet_torch.metrics import Reporter
 from planet_torch.presets import PRESETS
@@ -44,6 +45,22 @@ def test_a_run_is_opened_as_it_was_created(tmp_path):
 def test_a_run_is_never_begun_over_another(trained):
     with pytest.raises(FileExistsError, match="planet train --resume"):
         Run.create(trained.directory, CONFIG)
+
+
+def test_two_that_begin_at_once_have_one_run_between_them(tmp_path, monkeypatch):
+    """The second looks again once it has the lock."""
+    check, other = build.check, dataclasses.replace(CONFIG, seed=1)
+
+    def overtaken(config):
+        check(config)
+        monkeypatch.setattr(build, "check", check)
+        Run.create(tmp_path / "run", other)
+
+    monkeypatch.setattr(build, "check", overtaken)
+    with pytest.raises(FileExistsError, match="planet train --resume"):
+        Run.create(tmp_path / "run", CONFIG)
+    assert Run.open(tmp_path / "run").config == other
+    assert len(Run.open(tmp_path / "run").starts()) == 1
 
 
 def test_a_directory_without_a_run_is_not_opened(tmp_path):

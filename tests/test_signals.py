@@ -32,7 +32,7 @@ def uncut(tmp_path_factory):
         ("planet_torch.replay:Replay.add", 4, signal.SIGTERM),
         ("planet_torch.metrics:Reporter.log", 4, signal.SIGINT),
         ("planet_torch.checkpoint:save", 2, signal.SIGTERM),
-        ("planet_torch.trainer:save_episode", 1, signal.SIGINT),
+        ("planet_torch.trainer:keep_episode", 1, signal.SIGINT),
         ("planet_torch.trainer:Trainer.save", 4, signal.SIGTERM),  # the last one
         ("planet_torch.report:print_result", 1, signal.SIGTERM),
     ],

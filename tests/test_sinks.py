@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from planet_torch.metrics import Counters, Record
-from planet_torch.sinks import SINKS
+from planet_torch.sinks import SINKS, check_installed
 
 START = Counters()
 RECORD = Record(
@@ -66,6 +66,15 @@ def test_tensorboard_hides_what_a_killed_process_wrote_after_its_checkpoint(tmp_
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     points = [(point.step, point.value) for point in events.Scalars("fit/loss")]
     assert points == [(1000, 1000), (2000, 2000), (3000, 5000), (4000, 6000)]
+
+
+def test_a_folder_of_the_name_is_no_package(tmp_path, monkeypatch):
+    """W&B leaves one where it was used."""
+    (tmp_path / "left_by_it").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(SINKS, "left_by_it", SINKS["wandb"])
+    with pytest.raises(ImportError, match="WandB is not installed"):
+        check_installed(["left_by_it"])
 
 
 def test_wandb_gets_the_counters_too_and_a_resumed_run_is_the_same_run(

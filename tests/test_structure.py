@@ -32,7 +32,7 @@ LAYERS = [
         ),
         *("provenance", "published", "ranges", "signals", "statistics", "trials"),
         "worker",
-        *("envs.ground", "envs.scene"),
+        *("envs.ground", "envs.scene", "envs.wrappers"),
     ],
     [
         *(
@@ -45,10 +45,10 @@ LAYERS = [
             "replay",
         ),
         *("plots", "progress", "sinks", "watch"),
-        *("envs.gl", "envs.raycast", "envs.wrappers"),
+        *("envs.checked", "envs.raycast"),
     ],
-    ["guard", "recurrent", "ssm", "world_model", "envs.checked", "envs.dm_control"],
-    ["envs.isolate"],
+    ["guard", "recurrent", "ssm", "world_model", "envs.gl"],
+    ["envs.dm_control", "envs.isolate"],
     [
         "agent",
         "compilation",

@@ -1,8 +1,10 @@
 """Videos and strips open elsewhere, and show the frames that went in."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from planet_torch.chunk import Episode
 from planet_torch.prediction import Prediction
 from planet_torch.video import (
     enlarge,
+    keep_episode,
     prediction_rows,
     save_episode,
     save_prediction,
@@ -71,10 +74,30 @@ def test_a_video_that_was_not_written_whole_is_an_error_and_no_file(tmp_path, pl
     path = tmp_path / place / "a.mp4"
     if place == "full":
         path.parent.mkdir()
-        path.with_name(".partial-a.mp4").symlink_to("/dev/full")
+        path.with_name(f".partial-{os.getpid()}-a.mp4").symlink_to("/dev/full")
     with pytest.raises(OSError, match=rf"no video written to {path.parent}: "):
         save_video(make_frames(), path)
     assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    """As a run that is named after the time, from where it is."""
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.chdir(tmp_path)
+    place = Path("2026-11-02T10:30")
+    place.mkdir()
+    assert save_video(make_frames(), place / "a.mp4").stat().st_size > 100
+
+
+def test_training_goes_on_without_a_video_that_cannot_be_written(tmp_path):
+    frames = make_frames()
+    still = np.zeros(len(frames), np.float32)
+    episode = Episode(frames, still[:, None], still)
+    keep_episode(episode, tmp_path / "videos" / "one")
+    assert len(list((tmp_path / "videos").iterdir())) == 1
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="without its video: .*file"):
+        keep_episode(episode, tmp_path / "file" / "two")
 
 
 def test_mp4_without_its_extra_says_how_to_get_it(tmp_path, monkeypatch):

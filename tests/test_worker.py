@@ -41,6 +41,14 @@ def test_what_is_ended_in_the_middle_of_its_work_tidies_up(tmp_path):
     assert (tmp_path / "tidy").exists()
 
 
+def test_it_can_be_waited_for_as_long_as_one_likes():
+    """The system counts milliseconds in 32 bits."""
+    worker = Worker(hostile.double, 100)
+    worker.ask(1)
+    assert worker.answered(1e12)
+    worker.close()
+
+
 def test_it_can_be_ended_again_and_again_whatever_it_does():
     worker = Worker(hostile.ignore)
     assert worker.answer() == "here"

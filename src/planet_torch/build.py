@@ -26,6 +26,7 @@ from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, Method, PlannerConfig
 from planet_torch.cores import use_threads
 from planet_torch.envs import make
+from planet_torch.envs.wrappers import Waits
 from planet_torch.memory import keep_freed_memory
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
 from planet_torch.replay import Replay
@@ -138,7 +139,7 @@ def environments(
     ``action_size`` is that of the agent, if the agent has other tasks, too.
     """
     make_one = partial(make, task, **asdict(config.env), action_size=action_size)
-    return SyncVectorEnv([make_one] * count)
+    return SyncVectorEnv([lambda: Waits(make_one())] * count)
 
 
 def decisions(envs: SyncVectorEnv) -> int:

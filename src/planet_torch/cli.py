@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     something failed on the way, 130 or 143 after SIGINT or SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where package.module:factory is looked for
     try:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # where package.module:factory is looked for
         with warnings.catch_warnings(), terminable():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             status = _dispatch([word for word in given if word != "--debug"])

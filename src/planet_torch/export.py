@@ -53,6 +53,8 @@ def export(
         ValueError: if the run is an exported agent itself, or cannot be read.
     """
     nearest(directory)  # before the evaluation, which takes a while
+    if not directory.name:
+        raise ValueError(f"{directory} has no name to give the agent; name it by --out")
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(
             f"{directory} is not empty; choose another directory by --out"
@@ -145,7 +147,7 @@ def training_rows(run: Run, state: Mapping[str, Any]) -> dict[str, str]:
         "trained by": f"`{command_of(run.config)}`",
         **({"changed on the way": ", ".join(changed)} if changed else {}),
         "trained on": _where(starts[-1]) if starts else "not known",
-        "minutes": f"{minutes(run, counters):.0f}, evaluations included",
+        "minutes": minutes(run, counters),
         "episodes": f"{counters.episodes:,} of {whole * tasks:,}, the first "
         f"{start * tasks:,} {_beginning(train)}",
         "environment steps": f"{counters.environment_steps:,}",
@@ -174,16 +176,17 @@ def command_of(config_: config.Config) -> str:
     return shlex.join(words)
 
 
-def minutes(run: Run, counters: Counters) -> float:
+def minutes(run: Run, counters: Counters) -> str:
     """For how long a run was trained until it had come so far."""
-    records = read_metrics(run.metrics)
+    if not run.metrics.exists():  # the checkpoints alone were copied
+        return "not known"
     seconds = [
         record.time
-        for record in records
+        for record in read_metrics(run.metrics)
         if record.counters.updates <= counters.updates
         and record.counters.episodes <= counters.episodes
     ]
-    return max(seconds, default=0.0) / 60
+    return f"{max(seconds, default=0.0) / 60:.0f}, evaluations included"
 
 
 def _where(start: Mapping[str, Any]) -> str:

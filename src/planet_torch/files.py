@@ -36,25 +36,29 @@ def file_name(text: str) -> str:
 
 
 def write_atomically(
-    path: str | os.PathLike[str], content: bytes | Callable[[Path], object]
+    path: str | os.PathLike[str],
+    content: bytes | Callable[[Path], object],
+    alone: bool = True,
 ) -> Path:
     """Write a file so that a crash leaves the old one, the new one, but no half.
 
     The content goes to a hidden temporary file beside the target (same file system,
     same suffix), reaches the disk, and only then takes the target's name; the directory
-    is synced last, so that the new name survives a power cut too. One writer at a time:
-    the temporary name is fixed, so what a crash leaves behind is overwritten, not
-    collected.
+    is synced last, so that the new name survives a power cut too. The temporary name is
+    fixed, so that what a crash leaves behind is overwritten, not collected.
 
     Args:
         path: the target; its directory must exist.
         content: the bytes, or a function that writes them to the path it is given.
+        alone: whether no other process writes this file now. If one may, as commands
+            write videos, the temporary name is the process's own, and the last wins.
 
     Returns:
         The target.
     """
     path = Path(path)
-    partial = path.with_name(f".partial-{path.name}")
+    own = "" if alone else f"{os.getpid()}-"
+    partial = path.with_name(f".partial-{own}{path.name}")
     try:
         if callable(content):
             content(partial)

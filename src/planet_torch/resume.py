@@ -93,18 +93,33 @@ def stored_config(directory: Path) -> tuple[Config, bool]:
         Run.open(directory)  # says that there is none
     try:
         return config.load(directory / "config.json"), True
-    except ValueError:
-        learned = learned_config(directory)
+    except ValueError as error:
+        try:
+            learned = learned_config(directory)
+        except ValueError:  # of another version, as that of the file is
+            raise error from None
         if learned is None:
             raise
         return learned, False
 
 
 def learned_config(directory: Path) -> Config | None:
-    """The config by which the newest whole checkpoint was learned, if there is one."""
+    """The config by which the newest whole checkpoint was learned, if there is one.
+
+    Raises:
+        ValueError: if it is of another version.
+    """
     damaged: dict[Path, str] = {}  # set aside when the run goes on
-    _, content = next(checkpoint.whole(directory / "checkpoints", damaged), (None, {}))
-    return config.parse(content["config"]) if "config" in content else None
+    whole = checkpoint.whole(directory / "checkpoints", damaged)
+    path, content = next(whole, (None, {}))
+    if "config" not in content:
+        return None
+    try:
+        return config.parse(content["config"])
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; was it written by another version of planet-torch?"
+        ) from error
 
 
 def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
@@ -144,10 +159,10 @@ def _fixed(name: str, before: object, after: object) -> str | None:
 
 
 def _noted(run: Run, given: Config) -> set[str]:
-    """The options that an earlier start changed to what they are now.
+    """The options that were changed last to what they are now.
 
     A run that was killed right after it was not checkpointed with them yet.
     """
-    names = option_names(Config)
-    noted = {(name, json.dumps(after)) for name, _, after in run.changes()}
-    return {n for n in names if (n, json.dumps(attrgetter(n)(given))) in noted}
+    last = {name: json.dumps(after) for name, _, after in run.changes()}
+    known = last.keys() & set(option_names(Config))
+    return {n for n in known if json.dumps(attrgetter(n)(given)) == last[n]}

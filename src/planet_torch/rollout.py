@@ -20,7 +20,8 @@ def run_episodes(
 ) -> list[Episode]:
     """Run one episode in each of B environments, side by side, and return them.
 
-    An environment that ends early waits, and what it does meanwhile is not recorded.
+    What an environment that ended early does meanwhile is not recorded; those of
+    ``build.environments`` wait.
 
     Args:
         envs: B environments with equal spaces.

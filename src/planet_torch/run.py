@@ -65,20 +65,25 @@ class Run:
             EnvError: if that cannot begin an episode.
         """
         run = cls(Path(directory), config_)
-        if (run.directory / "config.json").exists():
-            raise FileExistsError(
-                f"{directory} holds a run already; go on with it by `{run.again}`, or "
-                "choose another directory with --run"
-            )
+        run._check_absent()
         build.check(config_)
         for part in (run.episodes, run.checkpoints, run.videos):
             part.mkdir(parents=True, exist_ok=True)
         path = run.directory / "config.json"
         with locked(run.directory):
+            run._check_absent()  # another process may have begun one meanwhile
             run.note_start()
             # Last, since it is what makes the directory a run.
             write_atomically(path, lambda place: config.save(config_, place))
         return run
+
+    def _check_absent(self) -> None:
+        """Raise FileExistsError if there is a run already."""
+        if (self.directory / "config.json").exists():
+            raise FileExistsError(
+                f"{self.directory} holds a run already; go on with it by "
+                f"`{self.again}`, or choose another directory with --run"
+            )
 
     @classmethod
     def open(
@@ -93,7 +98,7 @@ class Run:
             directory: of the run.
             device: where to compute, if not where it was trained.
             compiled: whether to compile, if not as it was trained. An exported agent is
-                not compiled unless asked: it may be where there is no compiler.
+                by default where it is on a GPU: elsewhere there may be no compiler.
 
         Raises:
             FileNotFoundError: if there is none.

@@ -96,7 +96,8 @@ SINKS: dict[str, Callable[[Path, Counters], Sink]] = {
 def check_installed(names: Iterable[str]) -> None:
     """Raise ImportError if a sink lacks its package, before there is a run to log."""
     for name in names:
-        if find_spec(name) is None:
+        found = find_spec(name)
+        if found is None or found.origin is None:  # a folder of that name is none
             raise ImportError(_missing(SINKS[name].__name__, name))
 
 

@@ -31,7 +31,7 @@ from planet_torch.replay import Replay
 from planet_torch.rollout import run_episodes
 from planet_torch.run import Run
 from planet_torch.signals import Stopped, StopSignals
-from planet_torch.video import save_episode
+from planet_torch.video import keep_episode
 from planet_torch.watch import Watch
 
 
@@ -267,7 +267,7 @@ class Trainer:
             "evaluate", {"score": score, "returns": returns}, self.counters, task
         )
         name = f"evaluation-{self.counters.episodes:06d}-{file_name(task)}"
-        save_episode(evaluation[0], self.run.videos / name)
+        keep_episode(evaluation[0], self.run.videos / name)
 
     def environments(self, task: str, count: int) -> SyncVectorEnv:
         """Environments of a task that take the actions of the agent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import subprocess
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,10 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 
 
 def save_video(
-    frames: Frames, path: str | os.PathLike[str], fps: float | int = 15
+    frames: Frames,
+    path: str | os.PathLike[str],
+    fps: float | int = 15,
+    alone: bool = False,
 ) -> Path:
     """Write frames as a video; small ones are enlarged.
 
@@ -35,6 +39,7 @@ def save_video(
         frames: of any size.
         path: ends with .mp4, which needs the extra "video", or with .gif.
         fps: frames a second.
+        alone: whether no other process writes this video now.
 
     Raises:
         ValueError: for another suffix, or no frames.
@@ -48,11 +53,14 @@ def save_video(
         raise ValueError(f"there are no frames to write to {path}")
     large = enlarge(frames)
     write = writers[path.suffix]
-    return write_atomically(path, lambda partial: write(large, partial, fps))
+    return write_atomically(path, lambda partial: write(large, partial, fps), alone)
 
 
 def save_episode(
-    episode: Episode, path: str | os.PathLike[str], fps: float | int = 15
+    episode: Episode,
+    path: str | os.PathLike[str],
+    fps: float | int = 15,
+    alone: bool = False,
 ) -> Path | None:
     """Write the pictures of an episode as a video.
 
@@ -60,13 +68,26 @@ def save_episode(
         episode: of images, or of vectors, which cannot be seen.
         path: without a suffix, see `video_suffix`.
         fps: decisions a second.
+        alone: whether no other process writes this video now.
 
     Returns:
         The file, or None if there is nothing to see.
     """
     if episode.observation.ndim != 4:
         return None
-    return save_video(episode.observation, f"{path}{video_suffix()}", fps)
+    return save_video(episode.observation, f"{path}{video_suffix()}", fps, alone)
+
+
+def keep_episode(episode: Episode, path: Path) -> None:
+    """As ``save_episode``, but a video that cannot be written is a warning.
+
+    Nothing is learned from it, so training goes on.
+    """
+    try:
+        path.parent.mkdir(exist_ok=True)
+        save_episode(episode, path, alone=True)  # as the run is locked
+    except OSError as error:
+        warnings.warn(f"an evaluation is left without its video: {error}", stacklevel=3)
 
 
 def video_suffix() -> str:
@@ -137,7 +158,7 @@ def save_strip(
         color = SEEN if column < seen else FORESEEN
         head = _text(f"{column * every}", width, color)
         parts.append(_below([head, *(frames[column] for frames in large)]))
-    return write_atomically(path, Image.fromarray(_beside(parts)).save)
+    return write_atomically(path, Image.fromarray(_beside(parts)).save, alone=False)
 
 
 def _text(text: str, width: int, color: str, height: int = 20) -> Picture:
@@ -189,7 +210,7 @@ def _write_mp4(frames: Frames, path: Path, fps: float | int) -> None:
     command += ["-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "10"]
     # In a session of its own, as a Ctrl-C is for the run, which finishes the video.
     done = subprocess.run(
-        [*command, str(path)],
+        [*command, f"file:{path}"],  # else what is before a colon names a protocol
         input=frames.tobytes(),
         capture_output=True,
         start_new_session=True,

@@ -16,6 +16,7 @@ from typing import Any
 
 PROCESSES = multiprocessing.get_context("spawn")  # a fork would share locks and OpenGL
 CLOSE_SECONDS = 5.0  # to end what it does, and to tidy up
+LONGEST = 1e6  # seconds, 12 days; the system counts them in milliseconds of 32 bits
 HEARD = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -63,7 +64,7 @@ class Worker:
 
     def answered(self, seconds: float) -> bool:
         """Whether there is an answer, or the end, within so many seconds."""
-        return self.closed or self._pipe.poll(seconds)
+        return self.closed or self._pipe.poll(min(seconds, LONGEST))
 
     def answer(self) -> Any:
         """The next answer; waits for it.

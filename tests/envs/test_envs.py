@@ -90,6 +90,21 @@ def test_gymnasium_finds_no_fault(name, observation):
     check_env(env, skip_render_check=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*out of date")
+def test_an_old_version_of_an_environment_is_no_task():
+    with pytest.raises(ValueError, match=r"no task 'gym/Pendulum-v0': .* depre"):
+        make("gym/Pendulum-v0")
+
+
+def test_what_an_environment_of_gymnasium_needs_is_an_import_error(monkeypatch):
+    def lacking(*args, **options):
+        raise gymnasium.error.DependencyNotInstalled("Box2D is not installed")
+
+    monkeypatch.setattr(gymnasium, "make", lacking)
+    with pytest.raises(ImportError, match=r"gym/BipedalWalker-v3 .*Box2D is not"):
+        make("gym/BipedalWalker-v3")
+
+
 def play(env, seed, decisions=6):
     """All that an episode shows, under random actions."""
     actions = np.random.default_rng(seed).uniform(-1, 1, (decisions, 9))

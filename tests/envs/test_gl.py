@@ -1,13 +1,14 @@
 """dm_control's own pixels, where there is OpenGL."""
 
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from planet_torch.envs import make
+from planet_torch.envs import EnvError, make
 
 SEVEN = [
     *("cartpole-balance", "cartpole-swingup", "reacher-easy", "cheetah-run"),
@@ -58,7 +59,8 @@ def test_pictures_are_those_of_dm_control(tmp_path, monkeypatch):
 def test_what_is_missing_is_said(monkeypatch, backend):
     monkeypatch.setenv("MUJOCO_GL", backend)
     env = make("dmc/pendulum-swingup", renderer="gl")
-    with pytest.raises(
-        RuntimeError, match=r"MUJOCO_GL=egl[\s\S]*libegl1 libgl1-mesa-dri"
-    ):
+    with pytest.raises(EnvError) as raised:
         env.reset(seed=0)
+    told = str(raised.value)
+    assert re.search(r"MUJOCO_GL=egl[\s\S]*libegl1 libgl1-mesa-dri", told)
+    assert "mend the environment" not in told

@@ -77,6 +77,8 @@ class Plan(Options):
 
         config = self.config
         returns, seconds, decisions = [], [], []
+        if self.video:
+            self.out.mkdir(parents=True, exist_ok=True)
         with progress_of("plan") as on_decision:
             planned = plan_episodes(config, self.episodes, self.threads, on_decision)
             for number, (episode, each) in enumerate(planned):
@@ -85,7 +87,6 @@ class Plan(Options):
                 decisions.append(len(episode) - 1)
                 say(f"episode {number}: {episode.score:.1f}, {each:.3f} s a decision")
                 if self.video:
-                    self.out.mkdir(parents=True, exist_ok=True)
                     path = self.out / f"{self.name}-{number:02d}"
                     say(f"video {save_episode(episode, path)}")
         published = SIMULATOR.get(config.task)

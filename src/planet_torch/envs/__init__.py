@@ -134,8 +134,10 @@ def _registered(identifier: str, render_mode: str | None) -> Env:
     """An environment of Gymnasium's registry."""
     try:
         return gymnasium.make(identifier, render_mode=render_mode)
-    except gymnasium.error.UnregisteredEnv as error:
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise ValueError(f"no task 'gym/{identifier}': {error}") from error
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ImportError(f"gym/{identifier} needs more: {error}") from error
 
 
 def _own(name: str) -> Env:

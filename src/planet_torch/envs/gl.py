@@ -15,6 +15,8 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
+from planet_torch.envs.checked import EnvError
+
 _SHADOW_MAP = 256
 _HELP = """renderer 'gl' cannot start OpenGL by MUJOCO_GL={backend}: {error}
 Without a screen it needs EGL: set MUJOCO_GL=egl and, on Debian or Ubuntu,
@@ -28,13 +30,12 @@ class OpenGL:
     def __init__(
         self, model: mujoco.MjModel, data: mujoco.MjData, size: int, camera: int
     ) -> None:
-        """Make an OpenGL context, or raise RuntimeError saying what is missing."""
+        """Make an OpenGL context, or raise EnvError saying what is missing."""
         self.model, self.data = model, data
-        self._context = _context(size)
         # Both are read once, when the picture buffers are made.
         model.vis.quality.shadowsize = _SHADOW_MAP
         model.vis.global_.offwidth = model.vis.global_.offheight = size
-        self._buffers = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        self._context, self._buffers = _started(model, size)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._buffers)
         self._options = mujoco.MjvOption()
         # As dm_control: the rays of range finders would cover the scene.
@@ -70,12 +71,14 @@ class OpenGL:
         self._context.free()
 
 
-def _context(size: int) -> Any:
+def _started(model: mujoco.MjModel, size: int) -> tuple[Any, mujoco.MjrContext]:
+    """A context of OpenGL, and the buffers of the pictures in it."""
     backend = os.environ.get("MUJOCO_GL", "egl").lower() or "egl"
     try:
         module = importlib.import_module(f"mujoco.{backend}")
         context = module.GLContext(size, size)
         context.make_current()
+        buffers = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
     except Exception as error:  # each backend fails in its own way
-        raise RuntimeError(_HELP.format(backend=backend, error=error)) from error
-    return context
+        raise EnvError(_HELP.format(backend=backend, error=error)) from error
+    return context, buffers

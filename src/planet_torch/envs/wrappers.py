@@ -27,6 +27,37 @@ def unit_box(size: int) -> Box:
     return Box(-1.0, 1.0, (size,), np.float32)
 
 
+class Waits(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """After its end an episode stands still, until a reset with a seed.
+
+    Gymnasium's vector environments reset one that has ended, without a seed, and step
+    it on beside the others. What it would do then is of no use, and may fail.
+    """
+
+    def __init__(self, env: Env) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self._last: Any = None  # the observation that an episode ended with
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode, or go on waiting."""
+        if seed is None and self._last is not None:
+            return self._last, {}
+        self._last = None
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> Step:
+        """One decision, or none."""
+        if self._last is not None:
+            return self._last, 0.0, False, False, {}
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            self._last = observation
+        return observation, reward, terminated, truncated, info
+
+
 class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
     """Actions in [-1, 1], flat, mapped linearly to the bounds of the environment.
 
