@@ -19,6 +19,7 @@ os.environ["MPLBACKEND"] = "Agg"
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,17 @@ def fixed_seeds():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def unchecked():
+    """Leave annotated shapes unchecked, which takes most of the time of a small run.
+
+    For tests that compare whole runs; others check the shapes of the same functions.
+    """
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pytest_runtest_setup(item):

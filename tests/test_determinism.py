@@ -13,6 +13,8 @@ from planet_torch.build_model import DYNAMICS
 from planet_torch.cli import main
 from planet_torch.config import PlannerConfig
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 METHODS = get_args(get_type_hints(PlannerConfig).get("method"))
 TRAIN = [
     *("train", "toys:integrator", "--preset", "debug", "--train.chunk", "6"),

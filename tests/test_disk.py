@@ -15,6 +15,8 @@ from planet_torch.run import Run
 from planet_torch.training import train
 from small import episodes, small, trained, weights
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 ERRORS = {
     errno.ENOSPC: "the disk is full: make room",
     errno.EROFS: "can only be read: mount it for writing",

@@ -20,6 +20,8 @@ from planet_torch.training import train
 from small import small
 from toy_models import objective
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 class Faulty(toys.Integrator):
     """In the middle of the third episode something is not finite."""

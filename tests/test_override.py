@@ -14,6 +14,8 @@ from planet_torch.run import Run
 from planet_torch.training import train
 from small import episodes, small, trained, weights
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 @pytest.fixture
 def run(tmp_path):

@@ -18,6 +18,8 @@ from planet_torch.trainer import Trainer
 from planet_torch.training import train
 from small import episodes, small, trained, weights
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):

@@ -11,6 +11,8 @@ from planet_torch.run import Run
 from planet_torch.training import train
 from small import episodes, small, trained, weights
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

@@ -27,6 +27,7 @@ def soak(monkeypatch):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("unchecked")
 def test_a_run_does_not_grow(soak, tmp_path, capsys):
     table, picture = tmp_path / "soak.csv", tmp_path / "soak.png"
     words = ["--episodes", "40", "--csv", str(table), "--plot", str(picture)]

@@ -343,13 +343,25 @@ NO_EFFECT = {
 }
 
 
+def learn(trainer):
+    """Train, but for evaluations and checkpoints, which change no weight."""
+    trainer.evaluate = trainer.save = lambda: None
+    trainer.train()
+
+
+def test_evaluations_and_checkpoints_change_no_weight(trained, tmp_path):
+    assert learned(train(tmp_path / "run", what=learn)) == learned(trained)
+
+
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_has_an_effect(trained, tmp_path, option):
     """A value that is read, and then forgotten on its way, shows here."""
-    other = train(tmp_path / "run", changed(TINY, option, EFFECTS[option]))
+    other = train(tmp_path / "run", changed(TINY, option, EFFECTS[option]), learn)
     assert learned(other) != learned(trained)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("option", OF_VARIANTS)
 def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
     if option in ON_PICTURES:
@@ -376,9 +388,9 @@ def test_an_option_of_a_variant_has_an_effect(tmp_path, option):
         base = TINY
         for term in ("", "observation_", "reward_"):
             base = changed(base, f"objective.{term}overshooting", 2)
-    one = train(tmp_path / "one", base)
-    other = train(tmp_path / "other", changed(base, option, OF_VARIANTS[option]))
-    assert learned(one) != learned(other)
+    one = train(tmp_path / "one", base, learn)
+    other = changed(base, option, OF_VARIANTS[option])
+    assert learned(one) != learned(train(tmp_path / "other", other, learn))
 
 
 def test_the_effect_of_every_option_is_known():

@@ -19,6 +19,8 @@ from planet_torch.presets import PRESETS
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 DEBUG = PRESETS["debug"]
 AT = f"decision {hostile.WHEN} of the episode with seed 5: "
 PUSH = np.ones(1, np.float32)
