@@ -304,6 +304,11 @@ def load(path: Path) -> Config:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a config: {error}") from error
+    return stored(values, path)
+
+
+def stored(values: object, path: Path) -> Config:
+    """A config from what a file holds, which the error names; raises as ``load``."""
     try:
         return parse(values)
     except ValueError as error:

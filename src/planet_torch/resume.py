@@ -111,15 +111,8 @@ def learned_config(directory: Path) -> Config | None:
     """
     damaged: dict[Path, str] = {}  # set aside when the run goes on
     whole = checkpoint.whole(directory / "checkpoints", damaged)
-    path, content = next(whole, (None, {}))
-    if "config" not in content:
-        return None
-    try:
-        return config.parse(content["config"])
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: {error}; was it written by another version of planet-torch?"
-        ) from error
+    path, content = next(whole, (directory, {}))
+    return config.stored(content["config"], path) if "config" in content else None
 
 
 def differences(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
