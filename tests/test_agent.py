@@ -148,6 +148,15 @@ def test_a_picture_that_cannot_be_written_is_read():
     assert agent.act(observation) == 0.25
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("given", [{"joint": 0.5}, np.zeros((16, 16, 3))])
+def test_observations_of_another_kind_are_refused(given):
+    agent = agent_of(small_model(), FixedPlan(), (16, 16, 3), 2)
+    agent.reset()
+    with pytest.raises(ValueError, match=r"(object|float64), .* learned from uint8"):
+        agent.act(given)
+
+
 @pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 8, 8, 3), (16, 16)])
 def test_observations_of_another_shape_are_refused(shape):
     agent = agent_of(small_model(), FixedPlan(), (16, 16, 3), 2)

@@ -123,6 +123,27 @@ def test_a_process_that_dies_is_reported_and_the_run_goes_on(tmp_path, monkeypat
     assert learned(again) == learned(train(tmp_path / "other", AHEAD))
 
 
+def test_a_process_that_dies_while_it_is_idle_is_begun_again(tmp_path, monkeypatch):
+    """Between a checkpoint and the next updates, say."""
+    run = Run.create(tmp_path / "run", AHEAD)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        begin, murders = trainer.begin_episodes, []
+
+        def murder():
+            if trainer.collector._worker is not None:
+                process = trainer.collector._worker._process
+                process.kill()
+                process.join()
+                murders.append(process.exitcode)
+            begin()
+
+        monkeypatch.setattr(trainer, "begin_episodes", murder)
+        trainer.train()
+    assert murders == [-signal.SIGKILL]
+    assert learned(trainer) == learned(train(tmp_path / "other", AHEAD))
+
+
 def test_an_episode_that_nobody_wants_any_more_is_dropped(tmp_path):
     """Whether it is still played or was played before another was asked for."""
     run = Run.create(tmp_path / "run", TINY)

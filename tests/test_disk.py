@@ -15,7 +15,10 @@ from planet_torch.run import Run
 from planet_torch.training import train
 from small import episodes, small, trained, weights
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = [
+    pytest.mark.usefixtures("unchecked"),
+    pytest.mark.filterwarnings("ignore:there is no checkpoint"),  # what died early
+]
 
 ERRORS = {
     errno.ENOSPC: "the disk is full: make room",
@@ -86,6 +89,13 @@ def test_a_directory_that_vanishes_is_told(tmp_path, monkeypatch):
         with pytest.raises(DiskError, match="the disk is gone: mount it again"):
             train(run)
     train(resume(moved))
+
+
+def test_a_file_that_vanishes_is_no_disk_that_does(tmp_path):
+    gone = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "one.bin"))
+    told = pytest.raises(DiskError, match=r"one.bin is gone: put it back")
+    with told, disk_errors_explained(tmp_path, "again"):
+        raise gone
 
 
 def test_the_error_of_something_else_passes(tmp_path):

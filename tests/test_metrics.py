@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +190,18 @@ def test_sinks_get_plain_numbers_of_whatever_was_logged(tmp_path):
         assert record.values == {"loss": 0.5, "score": 2.0, "returns": [1.0, 1.0]}
         assert record.scalars == {"loss": 0.5, "score": 2.0}
         assert end == "close"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+def test_sinks_are_closed_on_a_full_disk_too(tmp_path):
+    """A panel gives the terminal back, W&B ends its run."""
+    sink = Listener()
+    reporter = Reporter(tmp_path / "metrics.jsonl", [sink])
+    reporter._file.close()
+    reporter._file = Path("/dev/full").open("a")  # noqa: SIM115
+    with pytest.raises(OSError, match="No space"), reporter:
+        reporter.log("fit", {"loss": 1.0}, Counters())
+    assert sink.heard[-1] == "close"
 
 
 def test_records_of_one_kind_can_be_read_alone(tmp_path):

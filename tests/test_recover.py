@@ -113,6 +113,18 @@ def test_metrics_that_were_changed_do_not_stop_the_run(run, whole):
     assert weights(run) == weights(whole)
 
 
+def test_a_run_whose_checkpoints_are_gone_begins_anew_and_keeps_what_it_measured(
+    run, whole
+):
+    measured = run.metrics.read_bytes()
+    shutil.rmtree(run.checkpoints)
+    run.checkpoints.mkdir()
+    goes_on(run, "there is no checkpoint", "begins anew", "metrics.jsonl.superseded-1")
+    aside = run.metrics.with_name("metrics.jsonl.superseded-1")
+    assert aside.read_bytes() == measured
+    assert weights(run) == weights(whole)
+
+
 def test_without_any_checkpoint_nothing_is_touched(run):
     for path in checkpoint.paths(run.checkpoints):
         flip(path)

@@ -63,6 +63,22 @@ def test_two_that_begin_at_once_have_one_run_between_them(tmp_path, monkeypatch)
     assert len(Run.open(tmp_path / "run").starts()) == 1
 
 
+@pytest.mark.parametrize(
+    ("group", "option", "value"),
+    [
+        ("planner", "acts_on", "mean"),
+        ("train", "batch", 4.5),
+        ("model", "activation", "gelu"),
+    ],
+)
+def test_what_could_not_be_opened_again_is_not_created(tmp_path, group, option, value):
+    part = dataclasses.replace(getattr(CONFIG, group))
+    object.__setattr__(part, option, value)  # as where shapes are not checked
+    with pytest.raises(ValueError, match=f"option '{group}.{option}'"):
+        Run.create(tmp_path / "run", dataclasses.replace(CONFIG, **{group: part}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_directory_without_a_run_is_not_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run"):
         Run.open(tmp_path)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from planet_torch import sinks
 from planet_torch.metrics import Counters, Record
 from planet_torch.sinks import SINKS, check_installed
 
@@ -73,6 +74,7 @@ def test_a_folder_of_the_name_is_no_package(tmp_path, monkeypatch):
     (tmp_path / "left_by_it").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(SINKS, "left_by_it", SINKS["wandb"])
+    monkeypatch.setattr(sinks, "PACKAGES", {"left_by_it"})
     with pytest.raises(ImportError, match="WandB is not installed"):
         check_installed(["left_by_it"])
 

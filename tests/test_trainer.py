@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+import os
+import signal
 
 import gymnasium
 import numpy as np
@@ -19,6 +21,7 @@ from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
 from planet_torch.replay import Replay
 from planet_torch.run import Run
+from planet_torch.signals import Stopped
 from planet_torch.trainer import Trainer
 
 
@@ -419,6 +422,33 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     assert trainer.counters.updates == 0
 
 
+class Cut(toys.Integrator):
+    """Its time is up after 5 to 10 steps, as its seed says."""
+
+    def step(self, action):
+        observation, reward, *_ = super().step(action)
+        return observation, reward, False, self.steps > 5 + self.seed % 6, {}
+
+    def reset(self, *, seed=None, options=None):
+        self.seed = seed or 0
+        return super().reset(seed=seed, options=options)
+
+
+def test_an_episode_that_is_too_short_comes_again_when_the_run_goes_on(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(toys, "integrator", Cut)
+    with pytest.raises(EnvError, match="it cut an episode after") as first:
+        train(tmp_path / "run", changed(TINY, "train.chunk", 10))
+    run = Run.open(tmp_path / "run")
+    state = run.latest()
+    with Reporter(run.metrics, resume=state["metrics"]) as reporter:
+        again = Trainer(run, reporter, state)
+        with pytest.raises(EnvError) as second:
+            again.train()
+    assert str(second.value) == str(first.value)
+
+
 class Broken(toys.Integrator):
     """Fails in the middle of the sixth episode: two of them are for an evaluation."""
 
@@ -432,6 +462,19 @@ class Broken(toys.Integrator):
         if self.resets > 5 and self.steps > 5:
             raise OSError("the simulator died")
         return super().step(action)
+
+
+def test_a_signal_to_all_processes_is_no_fault_of_an_environment(tmp_path, monkeypatch):
+    """systemd, and a shell, end those of isolated environments, too."""
+
+    def ended(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise EnvError("its process died (exit status 143)")
+
+    monkeypatch.setattr(Trainer, "evaluation_of", ended)
+    with pytest.raises(Stopped):
+        train(tmp_path / "run")
+    assert Run.open(tmp_path / "run").latest()["counters"]["episodes"] == 3
 
 
 def test_an_environment_that_fails_leaves_a_run_to_go_on_with(

@@ -129,8 +129,15 @@ class PlanetAgent:
             observation: (B, *shape) for the B episodes begun, or one observation
                 without that axis, for which the action has no batch axis either.
         """
+        given = np.asarray(observation)
+        expected = np.uint8 if len(self.observation_shape) == 3 else np.floating
+        if not np.issubdtype(given.dtype, expected):
+            raise ValueError(
+                f"the observations are {given.dtype}, but the agent has learned from "
+                f"{expected.__name__}; make the environment with the options of the run"
+            )
         # A copy, since some environments' pictures are read-only.
-        rows = torch.tensor(observation, device=self.generator.device)
+        rows = torch.tensor(given, device=self.generator.device)
         single = rows.shape == self.observation_shape
         self.filter(rows[None] if single else rows)
         returns_of = self.world_model.returns_from(self.state, self.generator)

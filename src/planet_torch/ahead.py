@@ -9,7 +9,7 @@ had, whenever it is stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -97,7 +97,10 @@ class Ahead:
         if self.weights is None:
             now = self.model.state_dict().items()
             self.weights = {name: weight.clone() for name, weight in now}
-        self._ask(list(zip(tasks, seeds, strict=True)))
+        # Of a process that died while it was idle ``play`` asks again, and there a
+        # death is an accident, after which an episode may be begun again.
+        with suppress(EnvError):
+            self._ask(list(zip(tasks, seeds, strict=True)))
 
     def play(self, task: str, seeds: list[int], on_decision: OnDecision) -> Played:
         """The episode of a task with one seed; if none such was begun, it is now.
@@ -138,6 +141,7 @@ class Ahead:
         try:
             self._open_worker().ask(request)
         except Gone as end:
+            self._asked = []
             raise _died(end) from None
 
     def _open_worker(self) -> Worker:

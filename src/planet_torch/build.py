@@ -23,7 +23,7 @@ from planet_torch.build_model import (
     world_model,
 )
 from planet_torch.chunk import mixed_lengths
-from planet_torch.config import Config, Method, PlannerConfig
+from planet_torch.config import Config, Method, PlannerConfig, parse
 from planet_torch.cores import use_threads
 from planet_torch.envs import make
 from planet_torch.envs.wrappers import Waits
@@ -86,6 +86,7 @@ def check(config: Config, begun: bool = False) -> None:
         ImportError: if what an environment needs is not installed.
         EnvError: if one cannot begin an episode.
     """
+    parse(asdict(config))  # what Python lets through, a command would not
     prepare_torch(config)
     of = spaces(config, begin=not begun)
     _check_lengths(config)

@@ -146,6 +146,8 @@ def _reason(error: OSError, directory: Path) -> str | None:
         return _DISK[errno.ENOSPC]
     where = Path(os.path.abspath(error.filename)) if error.filename else None
     inside = where is None or where.is_relative_to(os.path.abspath(directory))
+    if error.errno == errno.ENOENT and where and inside and where.parent.is_dir():
+        return f"{where.name} is gone: put it back, or go on without it"
     return _DISK.get(error.errno or 0) if inside else None
 
 

@@ -219,9 +219,11 @@ class Reporter:
 
     def close(self) -> None:
         """Close the file and the sinks."""
-        self._file.close()
-        for sink in self._sinks:
-            sink.close()
+        try:
+            self._file.close()  # writes what it could not before, or fails again
+        finally:
+            for sink in self._sinks:
+                sink.close()
 
     def __enter__(self) -> Reporter:
         """Itself."""

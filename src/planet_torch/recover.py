@@ -49,6 +49,13 @@ def recover(run: Run) -> Recovered:
             + "; ".join(damaged.values())
         )
     if newest is None:
+        if run.metrics.exists():
+            aside = set_aside(run.metrics, "superseded").name
+            warnings.warn(
+                f"there is no checkpoint in {run.checkpoints}, so the run begins anew; "
+                f"what it had measured was set aside as {aside}",
+                stacklevel=2,
+            )
         return Recovered(None, Replay(run.episodes, most), lost=False)
     replay = Replay(run.episodes, most, newest[1].get("episodes"))
     candidates = [newest, *([] if not _missing(newest[1], replay) else good)]

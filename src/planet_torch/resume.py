@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -36,7 +37,9 @@ FIXED = {  # options and groups that a run cannot change, and why
 
 
 def resume(
-    directory: Path, given: Config | None = None, override: Sequence[str] = ()
+    directory: str | os.PathLike[str],
+    given: Config | None = None,
+    override: Sequence[str] = (),
 ) -> Run:
     """Open a run to go on with it.
 
@@ -53,6 +56,7 @@ def resume(
             if there is an exported agent, and no run.
         RunInUseError: if another process trains the run.
     """
+    directory = Path(directory)
     for name in override:
         if name not in option_names(Config):
             raise ValueError(unknown(name, option_names(Config)))

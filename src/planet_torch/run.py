@@ -302,17 +302,21 @@ class Run:
         return predict(agent.world_model, chunk, context, agent.generator)
 
 
-def load(directory: str | os.PathLike[str], seed: int = 0) -> PlanetAgent:
+def load(
+    directory: str | os.PathLike[str], seed: int = 0, device: str | None = None
+) -> PlanetAgent:
     """The trained agent of a run directory, to be reset and asked for actions.
 
     Args:
         directory: such as ``runs/cartpole-balance-cpu-0`` or ``zoo/cartpole-balance``.
         seed: of all the agent's randomness.
+        device: where to compute, if not where it was trained.
 
     Raises:
         FileNotFoundError: if the directory holds no run, or no checkpoint yet.
+        ValueError: if the device is not there.
     """
-    return Run.open(directory).agent(seed)
+    return Run.open(directory, device).agent(seed)
 
 
 def evaluate(
@@ -320,6 +324,7 @@ def evaluate(
     episodes: int = 10,
     seed: int = 0,
     task: str | None = None,
+    device: str | None = None,
 ) -> list[Episode]:
     """New episodes of the trained agent of a run directory, without exploration noise.
 
@@ -330,9 +335,11 @@ def evaluate(
         episodes: how many.
         seed: of the episodes and of the agent; the same one gives the same ones.
         task: one of the run's; only needed if it has several.
+        device: where to compute, if not where it was trained.
 
     Raises:
         FileNotFoundError: if the directory holds no run, or no checkpoint yet.
-        ValueError: if the run has no such task, or several to choose from.
+        ValueError: if the run has no such task, or several to choose from; if the
+            device is not there.
     """
-    return Run.open(directory).evaluate(episodes, seed, task=task)
+    return Run.open(directory, device).evaluate(episodes, seed, task=task)

@@ -91,11 +91,12 @@ SINKS: dict[str, Callable[[Path, Counters], Sink]] = {
     "wandb": WandB,
 }
 """The sinks by the names that ``--log`` takes."""
+PACKAGES = {"tensorboard", "wandb"}  # those of them that are a package's
 
 
 def check_installed(names: Iterable[str]) -> None:
     """Raise ImportError if a sink lacks its package, before there is a run to log."""
-    for name in names:
+    for name in {*names} & PACKAGES:
         found = find_spec(name)
         if found is None or found.origin is None:  # a folder of that name is none
             raise ImportError(_missing(SINKS[name].__name__, name))

@@ -213,13 +213,15 @@ class Trainer:
         """Add one episode to the replay; one that is skipped is begun anew."""
         decisions = build.decisions(self.envs[task])
         played: Played | None = None
-        while played is None:
-            with self.guard:
-                played = self.attempts.run(
-                    kind, decisions, play, "environment", self.counters
-                )
-        episode, steps = played
-        check_length(task, len(episode), episode.terminated, self.config.train.chunk)
+        with self.attempts.undone_unless_finished():  # nor if it is too short
+            while played is None:
+                with self.guard:
+                    played = self.attempts.run(
+                        kind, decisions, play, "environment", self.counters
+                    )
+            episode, steps = played
+            chunk = self.config.train.chunk
+            check_length(task, len(episode), episode.terminated, chunk)
         self.replay.add(episode)
         self.watch.episode(episode)
         self.counters = replace(
@@ -343,4 +345,5 @@ class Trainer:
                 yield
             except (Stopped, EnvError):
                 self.save()
+                self.signals.check()  # one to all processes ends environments, too
                 raise

@@ -37,8 +37,7 @@ def train(
         state, replay, lost = recover(run)
         counters = Counters(**state["counters"]) if state else Counters()
         others = [SINKS[name](run.directory, counters) for name in sinks]
-        marked = state["metrics"] if state else 0
-        lines = marked if state or run.metrics.exists() else None
+        lines = state["metrics"] if state else None
         with Reporter(run.metrics, others, progress, lines, counters) as reporter:
             trainer = Trainer(run, reporter, state, replay)
             if lost or reporter.lost:

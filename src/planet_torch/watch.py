@@ -52,7 +52,7 @@ class Watch:
                 "gradient",
                 f"the gradient is above optimiser.gradient_clip ({self.gradient_clip:g}"
                 f") since {PATIENCE} fits: training may diverge; try a lower "
-                "optimiser.learning_rate",
+                "optimiser.learning_rate, or smaller rewards if they are far above 1",
             )
 
     def episode(self, episode: Episode) -> None:

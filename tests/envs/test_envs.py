@@ -96,6 +96,18 @@ def test_an_old_version_of_an_environment_is_no_task():
         make("gym/Pendulum-v0")
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_no_action_is_beyond_the_bounds_of_the_environment(kind):
+    """0.2 + 0.1 is more than 0.3 in float64."""
+    bounds = np.random.default_rng(0).uniform(-1, 1, (2, 500)).round(1)
+    low, high = bounds.min(0), bounds.max(0) + 0.1
+    env = gymnasium.Env()
+    env.action_space = Box(low.astype(kind), high.astype(kind), dtype=kind)
+    unit = UnitActions(env)
+    for action in (-1, 0.3, 1):
+        assert env.action_space.contains(unit.action(np.full(500, action)))
+
+
 def test_what_an_environment_of_gymnasium_needs_is_an_import_error(monkeypatch):
     def lacking(*args, **options):
         raise gymnasium.error.DependencyNotInstalled("Box2D is not installed")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
@@ -22,6 +23,9 @@ from planet_torch.commands.types import (
     searching,
 )
 from planet_torch.ranges import Count, Options, Seed
+
+if TYPE_CHECKING:
+    from planet_torch.chunk import Episode
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,6 @@ class Evaluate(Options):
         from planet_torch.files import file_name
         from planet_torch.report import mean_score, progress_of, score_lines
         from planet_torch.run import UNSEEN, Run
-        from planet_torch.video import save_episode
 
         run = Run.open(self.directory, self.device, self.compile)
         run = replace(run, config=replace(run.config, planner=self.planner))
@@ -77,18 +80,30 @@ class Evaluate(Options):
             if run.config.env.observation == "state":
                 raise ValueError(f"{run.directory} {UNSEEN}; leave --video out")
             out.mkdir(parents=True, exist_ok=True)
-        returns = {}
+        returns, unwritten = {}, None
         for task in tasks:
             with progress_of(f"evaluate {task}") as on_decision:
                 episodes = run.evaluate(self.episodes, self.seed, on_decision, task)
             returns[task] = [episode.score for episode in episodes]
-            for number, episode in enumerate(episodes if self.video else []):
-                name = f"evaluate-{file_name(task)}-seed-{self.seed}-{number:02d}"
-                path = save_episode(episode, out / name)
-                print(f"video {path}", file=sys.stderr)
+            name = f"evaluate-{file_name(task)}-seed-{self.seed}"
+            unwritten = unwritten or self.write(episodes, out / name)
         if self.json:
             score = mean_score(returns)
             print(json.dumps({"score": score, "returns": returns, "seed": self.seed}))
         else:
             print("\n".join(score_lines(returns)))
+        if unwritten:
+            raise unwritten
         return 0
+
+    def write(self, episodes: Sequence[Episode], path: Path) -> OSError | None:
+        """Write the videos; the error if one cannot be, for after the scores."""
+        from planet_torch.video import save_episode
+
+        try:
+            for number, episode in enumerate(episodes if self.video else []):
+                video = save_episode(episode, Path(f"{path}-{number:02d}"))
+                print(f"video {video}", file=sys.stderr)
+        except OSError as error:
+            return error
+        return None

@@ -79,7 +79,7 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
         below, above = np.abs(low) < BOUND, np.abs(high) < BOUND
         low = np.where(below, low, np.where(above, high - 2, -1))
         high = np.where(above, high, np.where(below, low + 2, 1))
-        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self._low, self._high = low, high
         self._shape, self._dtype = space.shape, space.dtype
         self.action_space = unit_box(int(np.prod(space.shape)))
 
@@ -92,7 +92,9 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
     ) -> Float[np.ndarray, "..."]:
         """Actions of [-1, 1] in the environment's own units and shape, unchecked."""
         unit = unit.reshape((*unit.shape[:-1], *self._shape))
-        return np.asarray(self._centre + self._half * unit, self._dtype)
+        centre, half = (self._low + self._high) / 2, (self._high - self._low) / 2
+        own = np.clip(centre + half * unit, self._low, self._high)  # of the rounding
+        return np.asarray(own, self._dtype)
 
 
 def checked_action(

@@ -54,7 +54,9 @@ def draw(series: Series, path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    return write_atomically(path, lambda partial: figure.savefig(partial, dpi=140))
+    return write_atomically(
+        path, lambda partial: figure.savefig(partial, dpi=140), alone=False
+    )
 
 
 def learning_curves(axes: Axes, series: Series, task: str) -> None:

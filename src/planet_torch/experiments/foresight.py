@@ -53,7 +53,7 @@ def kept(path: Path, entries: Mapping[str, Entry], task: str) -> dict[str, list[
     content = json.loads(path.read_text()) if path.exists() else {}
     if content.get("scores") != scores:
         content = {"scores": scores, "errors": measured(entries, task)}
-        write_atomically(path, json.dumps(content).encode())
+        write_atomically(path, json.dumps(content).encode(), alone=False)
     return dict(content["errors"])
 
 

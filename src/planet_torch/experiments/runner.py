@@ -58,9 +58,11 @@ def run_all(series: Series, say: Say = print) -> list[Entry]:
 
 def perform(series: Series, entry: Entry) -> None:
     """Bring one run to its end, and mark it as finished."""
-    begun = (entry.directory / "config.json").exists()
-    begin = resume if begun else Run.create
-    METHODS[series.experiment.method](begin(entry.directory, entry.config), str(entry))
+    try:
+        run = Run.create(entry.directory, entry.config)
+    except FileExistsError:  # begun before, or by another process meanwhile
+        run = resume(entry.directory, entry.config)
+    METHODS[series.experiment.method](run, str(entry))
     write_atomically(entry.mark, b"")
 
 
@@ -121,7 +123,7 @@ def remember(series: Series) -> None:
     series.folder.mkdir(parents=True, exist_ok=True)
     content = {"tasks": series.tasks, "seeds": series.seeds}
     path = series.folder / f"{series.experiment.name}.json"
-    write_atomically(path, (json.dumps(content) + "\n").encode())
+    write_atomically(path, (json.dumps(content) + "\n").encode(), alone=False)
 
 
 def remembered(series: Series) -> tuple[Sequence[str], int] | None:

@@ -131,7 +131,7 @@ def write_csv(series: Series, path: Path) -> Path:
         count = min(map(len, one.seeds)) if one.seeds else ""
         cells = [one.method, one.task, count, *numbers, listed, one.source]
         writer.writerow([*cells, "" if np.isnan(one.minutes) else f"{one.minutes:.1f}"])
-    return write_atomically(path, text.getvalue().encode())
+    return write_atomically(path, text.getvalue().encode(), alone=False)
 
 
 ENDS = ("", "_low", "_high")
@@ -148,7 +148,7 @@ def write_markdown(series: Series, path: Path) -> Path:
         line = " | ".join(cells.get(task, "") for task in tasks)
         lines.append(f"| {method} | {line} |")
     text = "\n".join([*lines, "", *notes(series, found), ""])
-    return write_atomically(path, text.encode())
+    return write_atomically(path, text.encode(), alone=False)
 
 
 def cell(row: Row) -> str:
