@@ -163,6 +163,17 @@ def test_evaluation_says_its_score_in_words_and_writes_videos(run, capsys):
             assert film.n_frames > 1
 
 
+def test_scores_are_told_though_a_video_cannot_be_written(run, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("planet_torch.video.save_episode", full)
+    assert main(["evaluate", str(run), "--episodes", "2", "--video", "--json"]) == 1
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["returns"]["toys:integrator"]) == 2
+    assert "No space left on device" in said.err
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """A finished run on two tasks."""

@@ -212,16 +212,15 @@ class Trainer:
     def collect_episode(self, kind: str, task: str, play: Play[Played]) -> None:
         """Add one episode to the replay; one that is skipped is begun anew."""
         decisions = build.decisions(self.envs[task])
-        played: Played | None = None
-        with self.attempts.undone_unless_finished():  # nor if it is too short
-            while played is None:
-                with self.guard:
-                    played = self.attempts.run(
-                        kind, decisions, play, "environment", self.counters
-                    )
-            episode, steps = played
-            chunk = self.config.train.chunk
-            check_length(task, len(episode), episode.terminated, chunk)
+        chunk, played = self.config.train.chunk, None
+        while played is None:
+            # One that is too short is undone, too, and comes again in a resumed run.
+            with self.guard, self.attempts.undone_unless_finished():
+                played = self.attempts.run(
+                    kind, decisions, play, "environment", self.counters
+                )
+                episode, steps = played
+                check_length(task, len(episode), episode.terminated, chunk)
         self.replay.add(episode)
         self.watch.episode(episode)
         self.counters = replace(

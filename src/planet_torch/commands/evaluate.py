@@ -85,8 +85,9 @@ class Evaluate(Options):
             with progress_of(f"evaluate {task}") as on_decision:
                 episodes = run.evaluate(self.episodes, self.seed, on_decision, task)
             returns[task] = [episode.score for episode in episodes]
-            name = f"evaluate-{file_name(task)}-seed-{self.seed}"
-            unwritten = unwritten or self.write(episodes, out / name)
+            if self.video and not unwritten:
+                name = f"evaluate-{file_name(task)}-seed-{self.seed}"
+                unwritten = videos(episodes, out / name)
         if self.json:
             score = mean_score(returns)
             print(json.dumps({"score": score, "returns": returns, "seed": self.seed}))
@@ -96,14 +97,17 @@ class Evaluate(Options):
             raise unwritten
         return 0
 
-    def write(self, episodes: Sequence[Episode], path: Path) -> OSError | None:
-        """Write the videos; the error if one cannot be, for after the scores."""
-        from planet_torch.video import save_episode
 
-        try:
-            for number, episode in enumerate(episodes if self.video else []):
-                video = save_episode(episode, Path(f"{path}-{number:02d}"))
-                print(f"video {video}", file=sys.stderr)
-        except OSError as error:
-            return error
-        return None
+def videos(episodes: Sequence[Episode], path: Path) -> OSError | None:
+    """Write the videos; the error if one cannot be, to be raised after the scores."""
+    from planet_torch.video import save_episode
+
+    try:
+        for number, episode in enumerate(episodes):
+            print(
+                f"video {save_episode(episode, f'{path}-{number:02d}')}",
+                file=sys.stderr,
+            )
+    except OSError as error:
+        return error
+    return None
