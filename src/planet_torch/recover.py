@@ -49,13 +49,7 @@ def recover(run: Run) -> Recovered:
             + "; ".join(damaged.values())
         )
     if newest is None:
-        if run.metrics.exists():
-            aside = set_aside(run.metrics, "superseded").name
-            warnings.warn(
-                f"there is no checkpoint in {run.checkpoints}, so the run begins anew; "
-                f"what it had measured was set aside as {aside}",
-                stacklevel=2,
-            )
+        _keep_measured(run)
         return Recovered(None, Replay(run.episodes, most), lost=False)
     replay = Replay(run.episodes, most, newest[1].get("episodes"))
     candidates = [newest, *([] if not _missing(newest[1], replay) else good)]
@@ -81,6 +75,17 @@ def recover(run: Run) -> Recovered:
             stacklevel=2,
         )
     return Recovered(state, replay, bool(damaged or missing))
+
+
+def _keep_measured(run: Run) -> None:
+    """Set aside and tell what a run has measured that begins anew."""
+    if run.metrics.exists():
+        aside = set_aside(run.metrics, "superseded").name
+        warnings.warn(
+            f"there is no checkpoint in {run.checkpoints}, so the run begins anew; "
+            f"what it had measured was set aside as {aside}",
+            stacklevel=3,
+        )
 
 
 def _missing(state: Mapping[str, Any], replay: Replay) -> list[int]:

@@ -80,6 +80,7 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
         low = np.where(below, low, np.where(above, high - 2, -1))
         high = np.where(above, high, np.where(below, low + 2, 1))
         self._low, self._high = low, high
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
         self._shape, self._dtype = space.shape, space.dtype
         self.action_space = unit_box(int(np.prod(space.shape)))
 
@@ -92,8 +93,8 @@ class UnitActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs)
     ) -> Float[np.ndarray, "..."]:
         """Actions of [-1, 1] in the environment's own units and shape, unchecked."""
         unit = unit.reshape((*unit.shape[:-1], *self._shape))
-        centre, half = (self._low + self._high) / 2, (self._high - self._low) / 2
-        own = np.clip(centre + half * unit, self._low, self._high)  # of the rounding
+        own = self._centre + self._half * unit
+        own = np.clip(own, self._low, self._high)  # beyond them by rounding
         return np.asarray(own, self._dtype)
 
 
