@@ -258,6 +258,11 @@ def read_metrics(path: str | os.PathLike[str], kind: str | None = None) -> list[
     return [record for record in records if kind in (None, record.kind)]
 
 
+def of_task(records: Sequence[Record], task: str) -> list[Record]:
+    """Those of one task of a run; runs of a single one did not always name it."""
+    return [record for record in records if record.task in (task, "")]
+
+
 def _keep(path: Path, mark: int | Mark) -> tuple[list[bytes], bool]:
     """Cut the file after the marked lines; these, and whether any of them is lost."""
     count, checksum = mark if isinstance(mark, tuple) else (mark, None)
