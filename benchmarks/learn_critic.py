@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planet_torch import build
 from planet_torch.agent import PlanetAgent
 from planet_torch.benchmark.contest import changed
 from planet_torch.config import Config
@@ -91,11 +90,10 @@ def learn(
     model.value = average
 
 
-def score(agent: PlanetAgent, config: Config, episodes: int) -> str:
+def score(agent: PlanetAgent, run: Run, episodes: int) -> str:
     """Mean and standard deviation of the returns."""
     seeds = np.random.SeedSequence(SEED).generate_state(episodes).tolist()
-    task = config.tasks[0]
-    with closing(build.environments(config, task, episodes, agent.action_size)) as envs:
+    with closing(run.environments(agent, run.config.tasks[0], episodes)) as envs:
         returns = [episode.score for episode in run_episodes(envs, agent, seeds)]
     return f"{np.mean(returns):.1f} ± {np.std(returns):.1f}"
 
@@ -107,9 +105,9 @@ def scores(run: Run, terms: list[Term], replay: Replay) -> tuple[str, str]:
         agent.world_model.requires_grad_(False)
         cast("Critic", agent.world_model.value).critics.requires_grad_(True)
         learn(agent, run.config, replay, terms)
-    planned = score(agent, run.config, 10)
+    planned = score(agent, run, 10)
     agent.planner, agent.proposals = cast("Planner", Unsearched()), 1
-    return score(agent, run.config, 20), planned
+    return score(agent, run, 20), planned
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from raycast import TASKS
 
-from planet_torch import build
+from planet_torch import build, build_envs
 from planet_torch.agent import RandomAgent
 from planet_torch.config import Config, EnvConfig
 from planet_torch.rollout import run_episodes
@@ -21,7 +21,7 @@ from planet_torch.rollout import run_episodes
 def returns(task: str, kind: type[RandomAgent], episodes: int) -> list[float]:
     """One a seed, 0 and up."""
     config = Config(task=f"dmc/{task}", env=EnvConfig(observation="state"))
-    with closing(build.environments(config, config.task, 1)) as envs:
+    with closing(build_envs.environments(config, config.task, 1)) as envs:
         (actions,) = envs.single_action_space.shape
         agent = kind(actions, torch.Generator().manual_seed(0))
         return [run_episodes(envs, agent, [seed])[0].score for seed in range(episodes)]

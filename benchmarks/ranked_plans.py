@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planet_torch import build
 from planet_torch.benchmark.contest import changed
 from planet_torch.envs.simulator import Simulator
 from planet_torch.planners import Planner, ReturnFn
@@ -95,7 +94,7 @@ def main() -> None:
     run = Run.open(sys.argv[1], "cpu", "off")
     run = replace(run, config=changed(run.config, sys.argv[2:]))
     config, agent = run.config, run.agent()
-    envs = build.environments(config, config.tasks[0], 1, agent.action_size)
+    envs = run.environments(agent, config.tasks[0], 1)
     with (
         closing(envs),
         closing(Simulator(envs.envs)) as simulator,

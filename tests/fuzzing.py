@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from planet_torch import build_model, checkpoint, config, metrics, replay, sealed
 from planet_torch.agent import PlanetAgent
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.checkpoint import AGENT
 from planet_torch.chunk import Episode
 from planet_torch.metrics import Counters, Reporter, read_metrics

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from planet_torch import build_model, cli
+from planet_torch import build_envs, build_model, cli
 from planet_torch.benchmark import contest, jobs
 from planet_torch.benchmark.plain import Plain
 from planet_torch.chunk import Chunk
@@ -19,8 +19,8 @@ from planet_torch.objectives import divergence, filtered
 from planet_torch.presets import PRESETS
 from planet_torch.value import Value
 
-PICTURES = build_model.Spaces((16, 16, 3), 2)
-LARGE = build_model.Spaces((64, 64, 3), 6)
+PICTURES = build_envs.Spaces((16, 16, 3), 2)
+LARGE = build_envs.Spaces((64, 64, 3), 6)
 DEBUG, CPU = PRESETS["debug"], PRESETS["cpu"]
 
 

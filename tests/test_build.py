@@ -8,12 +8,11 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from planet_torch import build, build_model
+from planet_torch import build, build_envs, build_model
 from planet_torch.agent import PlanetAgent, RandomAgent
 from planet_torch.chunk import Chunk
 from planet_torch.config import (
     Config,
-    EnvConfig,
     Method,
     ModelConfig,
     ObjectiveConfig,
@@ -28,8 +27,8 @@ from planet_torch.presets import PRESETS
 from planet_torch.value import GreedyValue
 from toy_models import objective, small_chunk, stream
 
-PIXELS = build_model.Spaces((64, 64, 3), 1)
-SMALL = build_model.Spaces((16, 16, 3), 2)
+PIXELS = build_envs.Spaces((64, 64, 3), 1)
+SMALL = build_envs.Spaces((16, 16, 3), 2)
 NAMES = get_args(get_type_hints(ModelConfig)["dynamics"])
 METHODS = get_args(Method)
 
@@ -321,58 +320,6 @@ def test_vectors_have_networks_of_their_own():
     assert model.encoder(vectors).shape[:2] == (2, 4)
 
 
-@pytest.mark.parametrize(
-    ("task", "actions", "decisions"),
-    [("dmc/cartpole-swingup", 1, 125), ("dmc/walker-walk", 6, 500)],
-)
-def test_spaces_are_those_of_the_task(task, actions, decisions):
-    config = replace(PRESETS["debug"], task=task)
-    assert build.spaces(config) == build_model.Spaces((16, 16, 3), actions)
-    envs = build.environments(config, task, 2)
-    assert build.decisions(envs) == decisions
-    assert envs.num_envs == 2
-    envs.close()
-
-
-def test_several_tasks_share_the_actions_of_the_one_that_needs_most():
-    task = "dmc/cartpole-swingup, dmc/walker-walk"
-    config = replace(PRESETS["debug"], task=task)
-    assert build.spaces(config) == build_model.Spaces((16, 16, 3), 6)
-    envs = build.environments(config, "dmc/cartpole-swingup", 1, 6)
-    assert envs.single_action_space.shape == (6,)
-    envs.close()
-
-
-@pytest.mark.parametrize(
-    ("task", "options", "error"),
-    [
-        ("toys:integrator,toys:integrator", {}, "names a task twice"),
-        ("toys:integrator,", {}, "no task ''"),
-        (
-            "dmc/cartpole-balance,dmc/cheetah-run",
-            {"env": EnvConfig(observation="state")},
-            r"of one shape, not .*balance': \(5,\).*run': \(17,\)",
-        ),
-        (
-            "toys:integrator,dmc/reacher-easy",
-            {"train": replace(PRESETS["debug"].train, chunk=252)},
-            r"chunk \(=252\) is more than the 251 rows of an episode of dmc/reacher",
-        ),
-        (
-            "gym/Pendulum-v1",  # ends by itself after 200 steps
-            {
-                "train": replace(PRESETS["debug"].train, chunk=69),
-                "env": EnvConfig(action_repeat=3, observation="state"),
-            },
-            r"chunk \(=69\) is more than the 68 rows",
-        ),
-    ],
-)
-def test_tasks_that_cannot_be_learned_together_are_refused(task, options, error):
-    with pytest.raises(ValueError, match=error):
-        build.spaces(debug(task=task, **options))
-
-
 def test_an_agent_that_collects_plans_or_acts_at_random():
     model, config = build_model.world_model(debug(), SMALL), debug()
     planner = build.collector(config, SMALL, model, stream())
@@ -383,9 +330,7 @@ def test_an_agent_that_collects_plans_or_acts_at_random():
 
 
 def test_the_paper_s_optimiser_has_the_constants_of_the_reference():
-    model = build_model.world_model(
-        PRESETS["debug"], build_model.Spaces((16, 16, 3), 1)
-    )
+    model = build_model.world_model(PRESETS["debug"], build_envs.Spaces((16, 16, 3), 1))
     adam = build_model.optimiser(PRESETS["paper"], model)
     (group,) = adam.param_groups
     assert (group["lr"], group["betas"], adam.epsilon_hat) == (1e-3, (0.9, 0.999), 1e-4)
@@ -399,7 +344,7 @@ def gradient_of(precision, preset):
     train = replace(base.train, precision=precision, batch=4, chunk=6)
     config = replace(base, train=train)
     torch.manual_seed(0)
-    model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
+    model = build_model.world_model(config, build_envs.Spaces((32, 32, 3), 2))
     stream = torch.Generator().manual_seed(0)
     image = torch.randint(
         0, 256, (4, 6, 32, 32, 3), dtype=torch.uint8, generator=stream
@@ -436,7 +381,7 @@ def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
             train=replace(base.train, precision=precision),
         )
         torch.manual_seed(0)
-        model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
+        model = build_model.world_model(config, build_envs.Spaces((32, 32, 3), 2))
         stream = torch.Generator().manual_seed(0)
         actions = torch.rand(2, 50, 12, 2, generator=stream) * 2 - 1
         state = model.dynamics.initial(2)
@@ -451,7 +396,7 @@ def test_returns_in_bf16_are_near_those_in_fp32(dynamics):
 def test_auto_precision_is_what_the_processor_has(has, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     config = Config(train=TrainConfig(precision="auto"))
-    model = build_model.world_model(config, build_model.Spaces((32, 32, 3), 2))
+    model = build_model.world_model(config, build_envs.Spaces((32, 32, 3), 2))
     assert model.dtype == (torch.bfloat16 if has else torch.float32)
 
 

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from planet_torch import build_model
+from planet_torch import build_envs, build_model
 from planet_torch.compilation import Compiled, compile_parts, missing
 from planet_torch.presets import PRESETS
 
@@ -22,7 +22,7 @@ COMPARE = """
     from functools import partial
     import torch
     from planet_torch import build_model
-    from planet_torch.build_model import Spaces
+    from planet_torch.build_envs import Spaces
     from planet_torch.chunk import Chunk
     from planet_torch.compilation import compile_parts
     from planet_torch.objectives import filtered, total
@@ -81,7 +81,7 @@ COUNT = """
     import numpy as np
     import torch
     from planet_torch import build, build_model
-    from planet_torch.build_model import Spaces
+    from planet_torch.build_envs import Spaces
     from planet_torch.compilation import compile_parts
     from planet_torch.presets import PRESETS
 
@@ -186,9 +186,7 @@ def test_a_missing_compiler_is_a_note_and_no_failure(tmp_path):
 
 @pytest.mark.parametrize("choice", ["auto", "off"])
 def test_nothing_is_compiled_on_a_cpu_unless_asked_for(choice):
-    model = build_model.world_model(
-        PRESETS["debug"], build_model.Spaces((16, 16, 3), 2)
-    )
+    model = build_model.world_model(PRESETS["debug"], build_envs.Spaces((16, 16, 3), 2))
     before = model.imagined_returns
     assert not compile_parts(model, choice)
     assert model.imagined_returns == before

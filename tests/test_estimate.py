@@ -9,7 +9,7 @@ from collections import namedtuple
 import pytest
 
 from planet_torch import build_model, estimate
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.cli import main
 from planet_torch.estimate import Costs, Disk, disk, hours, measure
 from planet_torch.files import in_bytes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import planet_torch as pt
-from planet_torch import build_model, checkpoint, cli, config, export, video
+from planet_torch import build_envs, build_model, checkpoint, cli, config, export, video
 from planet_torch.checkpoint import AGENT
 from planet_torch.metrics import Counters, Reporter
 from planet_torch.presets import PRESETS
@@ -289,7 +289,7 @@ def test_every_model_is_made_again_with_its_weights(dynamics, shape):
     model = dataclasses.replace(CONFIG.model, dynamics=dynamics)
     given, spaces = (
         dataclasses.replace(CONFIG, model=model),
-        build_model.Spaces(shape, 2),
+        build_envs.Spaces(shape, 2),
     )
     weights = build_model.world_model(given, spaces).state_dict()
     again = build_model.learned(given, spaces, weights)

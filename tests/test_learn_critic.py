@@ -37,9 +37,9 @@ def test_a_row_for_each_of_what_is_learned_of_and_the_run_as_it_was(
     learned = []
     score = learn_critic.score
 
-    def watched(agent, config, episodes):
+    def watched(agent, run, episodes):
         learned.append(agent.world_model.state_dict())
-        return score(agent, config, episodes)
+        return score(agent, run, episodes)
 
     monkeypatch.setattr(learn_critic, "score", watched)
     words = ["learn_critic.py", str(run.directory), "objective.value_imagined=2"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from planet_torch import build, checkpoint, export
+from planet_torch import build, build_envs, checkpoint, export
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.replay import Replay
 from planet_torch.resume import resume
@@ -49,10 +49,10 @@ def test_its_seed_episodes_are_those_of_the_agent(teacher, tmp_path, parallel):
     run = trained(tmp_path / "run", config)
     kinds = [r.kind for r in read_metrics(run.metrics) if r.kind != "evaluate"]
     assert kinds == ["collect", "collect", "fit", "collect", "fit", "collect"]
-    spaces, streams = build.spaces(config), checkpoint.streams(config.seed, "cpu")
+    spaces, streams = build_envs.spaces(config), checkpoint.streams(config.seed, "cpu")
     model, noise = teacher.agent().world_model, streams["exploration"]
     agent = build.collector(config, spaces, model, noise)
-    with closing(build.environments(config, config.task, 1)) as envs:
+    with closing(build_envs.environments(config, config.task, 1)) as envs:
         for found in map(Replay(run.episodes).read, range(2)):
             seeds = torch.randint(2**31, (1,), generator=streams["environment"])
             (expected,) = run_episodes(envs, agent, seeds.tolist())
@@ -64,7 +64,7 @@ def test_where_all_is_random_its_seed_episodes_are_so_too(teacher, tmp_path):
     run = trained(tmp_path / "run", after(teacher, collection="random"))
     actions = np.concatenate([Replay(run.episodes).read(i).action[1:] for i in (0, 1)])
     stream = checkpoint.streams(1, "cpu")["exploration"]
-    agent = build.random_agent(run.config, build.spaces(run.config), stream)
+    agent = build.random_agent(run.config, build_envs.spaces(run.config), stream)
     agent.reset(1)
     expected = [agent.act(np.zeros((1, 1)))[0] for _ in actions]
     np.testing.assert_array_equal(actions, expected)

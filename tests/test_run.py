@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import planet_torch as pt
+import toys
 from planet_torch import build
 from planet_torch.envs.checked import EnvError
 from planet_torch.metrics import Reporter
@@ -17,6 +18,7 @@ from planet_torch.provenance import provenance
 from planet_torch.resume import resume
 from planet_torch.run import Run
 from planet_torch.trainer import Trainer
+from planet_torch.training import train
 
 DEBUG = PRESETS["debug"]
 CONFIG = dataclasses.replace(
@@ -270,6 +272,27 @@ def test_a_task_is_to_be_chosen_from_those_that_were_learned(both):
             call()
         with pytest.raises(ValueError, match="has no task 'toys:diary'; choose from"):
             call(task="toys:diary")
+
+
+def test_an_environment_that_was_changed_is_told(tmp_path, monkeypatch):
+    """It is the owner's, so nothing but its spaces says that it is another."""
+    config = dataclasses.replace(
+        CONFIG, task="toys:plane", train=dataclasses.replace(CONFIG.train, chunk=5)
+    )
+    run = Run.create(tmp_path / "run", config)
+    train(run)
+    learned = {p: p.read_bytes() for p in run.directory.rglob("*.safetensors")}
+    monkeypatch.setattr(toys, "plane", toys.Integrator)
+    error = (
+        "the environment of toys:plane now has observations of 16 x 16 x 3 and actions "
+        "of 1, but what has been learned is for observations of 16 x 16 x 3 and "
+        "actions of 2; have it as it was"
+    )
+    for call in run.evaluate, run.predict, lambda: train(run):
+        with pytest.raises(ValueError, match=error):
+            call()
+    found = {p: p.read_bytes() for p in run.directory.rglob("*.safetensors")}
+    assert found == learned
 
 
 def test_evaluation_leaves_the_run_as_it_is(trained):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from planet_torch import build, video
+from planet_torch import build, build_envs, video
 from planet_torch.agent import Agent, RandomAgent
 from planet_torch.cli import main, parse
 from planet_torch.config import Config, EnvConfig, PlannerConfig
@@ -195,7 +195,7 @@ def test_planning_scores_far_above_random_actions():
     env = EnvConfig(observation="state")
     config = Config(task="dmc/reacher-easy", env=env, planner=planner)
     (planned,) = plan_episodes(config, 1)
-    envs = build.environments(config, config.task, 5)
+    envs = build_envs.environments(config, config.task, 5)
     random = [e.score for e in run_episodes(envs, RandomAgent(2, seeded()), range(5))]
     envs.close()
     assert np.mean(random) < 300

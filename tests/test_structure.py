@@ -58,7 +58,7 @@ LAYERS = [
         "envs",
         "envs.simulator",
     ],
-    ["batches", "overshooting", "value"],
+    ["batches", "build_envs", "overshooting", "value"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["attempts", "simulated"],

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 import planet_torch.collector
 import planet_torch.trainer
 import toys
-from planet_torch import build, build_model, checkpoint, config, nested
+from planet_torch import build, build_envs, checkpoint, config, nested
 from planet_torch.envs import EnvError
 from planet_torch.metrics import Reporter, read_metrics
 from planet_torch.presets import PRESETS
@@ -138,7 +138,7 @@ def test_a_task_that_needs_fewer_actions_ignores_the_rest_but_they_are_stored(bo
 
 def test_the_agent_is_not_told_its_task(both):
     """Its model has seen episodes of both, and reads nothing but their observations."""
-    assert both.spaces == build_model.Spaces((1,), 2)
+    assert both.spaces == build_envs.Spaces((1,), 2)
     chunk = both.replay.sample(64, 6, torch.Generator().manual_seed(0))
     assert chunk.observation.shape == (64, 6, 1)
     assert vars(chunk).keys() == {"observation", "action", "reward"}

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv
 
-from planet_torch import build, build_model
+from planet_torch import build, build_envs, build_model
 from planet_torch.agent import Agent
 from planet_torch.attempts import OnDecision
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.collector import Collector, InTurn, Played, play
 from planet_torch.compilation import compile_parts
 from planet_torch.config import Config
@@ -196,7 +196,7 @@ def serve(pipe: Connection, config: Config, spaces: Spaces) -> None:
     with ExitStack() as stack:
         envs = {
             task: stack.enter_context(
-                closing(build.environments(config, task, 1, spaces.action_size))
+                closing(build_envs.environments(config, task, 1, spaces))
             )
             for task in config.tasks
         }

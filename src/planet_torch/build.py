@@ -1,32 +1,26 @@
-"""From a config to the parts of a run; ``build_model`` has the model and its loss."""
+"""From a config to the parts of a run.
+
+``build_envs`` has its environments, ``build_model`` the model and its loss.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import asdict, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
-from planet_torch import checkpoint
+from planet_torch import build_envs, checkpoint
 from planet_torch.agent import Agent, BangBangAgent, PlanetAgent, RandomAgent
 from planet_torch.batches import Apart, Batches, Successive
-from planet_torch.build_model import (
-    Spaces,
-    check_weights,
-    objective_terms,
-    world_model,
-)
+from planet_torch.build_envs import Spaces
+from planet_torch.build_model import check_weights, objective_terms, world_model
 from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, Method, PlannerConfig, parse
 from planet_torch.cores import use_threads
-from planet_torch.envs import make
-from planet_torch.envs.wrappers import Waits
 from planet_torch.memory import keep_freed_memory
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
 from planet_torch.replay import Replay
@@ -88,7 +82,7 @@ def check(config: Config, begun: bool = False) -> None:
     """
     parse(asdict(config))  # what Python lets through, a command would not
     prepare_torch(config)
-    of = spaces(config, begin=not begun)
+    of = build_envs.spaces(config, begin=not begun)
     _check_lengths(config)
     planner(config)
     world_model(config, of)
@@ -129,63 +123,6 @@ def _check_lengths(config: Config) -> None:
         raise ValueError(
             "train.carry_states lets chunks of one length follow one another, so it "
             f"goes without train.shortest_chunk (={train.shortest_chunk})"
-        )
-
-
-def environments(
-    config: Config, task: str, count: int, action_size: int | None = None
-) -> SyncVectorEnv:
-    """``count`` environments of a task, stepped together.
-
-    ``action_size`` is that of the agent, if the agent has other tasks, too.
-    """
-    make_one = partial(make, task, **asdict(config.env), action_size=action_size)
-    return SyncVectorEnv([lambda: Waits(make_one())] * count)
-
-
-def decisions(envs: SyncVectorEnv) -> int:
-    """The most decisions that an episode of these environments has."""
-    return int(envs.get_attr("decisions")[0])
-
-
-def spaces(config: Config, begin: bool = False) -> Spaces:
-    """The spaces that all tasks fit in, from one environment of each.
-
-    Args:
-        config: of the run.
-        begin: whether to begin an episode of each, to see that it can.
-
-    Raises:
-        ValueError: if one agent cannot learn these tasks, or not in such chunks.
-        ImportError: if what an environment needs is not installed.
-        EnvError: if one cannot begin an episode.
-    """
-    if len(set(config.tasks)) < len(config.tasks):
-        raise ValueError(f"task (={config.task!r}) names a task twice")
-    observations: dict[str, tuple[int, ...] | None] = {}
-    sizes: list[int] = []
-    for task in config.tasks:
-        with closing(environments(config, task, 1)) as envs:
-            _check_chunk(config, task, decisions(envs) + 1)
-            observations[task] = envs.single_observation_space.shape
-            sizes += envs.single_action_space.shape or ()
-            if begin:
-                envs.reset(seed=0)
-    shapes = set(observations.values())
-    if len(shapes) > 1:
-        raise ValueError(
-            f"one agent needs tasks with observations of one shape, not {observations};"
-            " with --env.observation pixels they are"
-        )
-    return Spaces(tuple(shapes.pop() or ()), max(sizes))
-
-
-def _check_chunk(config: Config, task: str, rows: int) -> None:
-    """Raise ValueError if no episode of a task is as long as a chunk."""
-    if config.train.chunk > rows:
-        raise ValueError(
-            f"train.chunk (={config.train.chunk}) is more than the {rows} rows of an "
-            f"episode of {task}; lower it, or lower env.action_repeat"
         )
 
 

@@ -6,11 +6,12 @@ import functools
 import platform
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import mixed_lengths
 from planet_torch.config import Config, ModelConfig, ObjectiveConfig, TrainConfig
 from planet_torch.critic import Critic
@@ -39,19 +40,6 @@ DYNAMICS: dict[str, type[RSSM | SSM | RNN | ReleasedRNN | DRNN]] = {
     "rnn-released": ReleasedRNN,
     "drnn": DRNN,
 }
-
-
-@dataclass(frozen=True)
-class Spaces:
-    """What a model must know of the tasks.
-
-    Attributes:
-        observation: the shape of one observation; three axes are a picture.
-        action_size: A, of the task that needs most; the others ignore the rest.
-    """
-
-    observation: tuple[int, ...]
-    action_size: int
 
 
 def world_model(config: Config, spaces: Spaces) -> WorldModel:

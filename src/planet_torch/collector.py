@@ -12,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 from planet_torch import build
 from planet_torch.agent import Agent
 from planet_torch.attempts import OnDecision
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
 from planet_torch.rollout import run_episodes

@@ -15,9 +15,9 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import nn
 
-from planet_torch import build, build_model
+from planet_torch import build, build_envs, build_model
 from planet_torch.agent import Agent
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
 from planet_torch.memory import peak_memory
@@ -78,7 +78,7 @@ def disk(config: Config) -> Disk:
     Raises:
         ValueError: if what the config says cannot be built.
     """
-    spaces = build.spaces(config)
+    spaces = build_envs.spaces(config)
     model = build_model.world_model(config, spaces)
     return _disk(config, spaces, decisions_of(config), model)
 
@@ -87,8 +87,8 @@ def decisions_of(config: Config) -> list[int]:
     """The most decisions that an episode of each task has."""
     found = []
     for task in config.tasks:
-        with closing(build.environments(config, task, 1)) as envs:
-            found.append(build.decisions(envs))
+        with closing(build_envs.environments(config, task, 1)) as envs:
+            found.append(build_envs.decisions(envs))
     return found
 
 

@@ -21,7 +21,7 @@ def run_episodes(
     """Run one episode in each of B environments, side by side, and return them.
 
     What an environment that ended early does meanwhile is not recorded; those of
-    ``build.environments`` wait.
+    ``build_envs.environments`` wait.
 
     Args:
         envs: B environments with equal spaces.

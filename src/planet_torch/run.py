@@ -31,10 +31,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import SyncVectorEnv
 
-from planet_torch import build, build_model, checkpoint, config
+from planet_torch import build, build_envs, build_model, checkpoint, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.attempts import run_these
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.compilation import compile_parts
 from planet_torch.config import Compile, Config
@@ -205,10 +207,8 @@ class Run:
         if content is None:
             raise FileNotFoundError(f"{self.directory} has no checkpoint yet")
         build_model.check(self.config)
+        spaces = Spaces.learned(content)
         with checkpoint.fitting():
-            stored = content["spaces"]
-            shape, size = tuple(stored["observation"]), stored["action_size"]
-            spaces = build_model.Spaces(shape, size)
             model = build_model.learned(self.config, spaces, content["average"])
         compile_parts(model, self.config.train.compile)
         generator = torch.Generator(self.config.train.device).manual_seed(seed)
@@ -227,6 +227,11 @@ class Run:
             return tasks[0]
         asked = "has several tasks" if task is None else f"has no task {task!r}"
         raise ValueError(f"{self.directory} {asked}; choose from {', '.join(tasks)}")
+
+    def environments(self, agent: PlanetAgent, task: str, count: int) -> SyncVectorEnv:
+        """Environments of a task for the run's agent, as it has learned them."""
+        learned = Spaces(agent.observation_shape, agent.action_size)
+        return build_envs.environments(self.config, task, count, learned)
 
     def evaluate(
         self,
@@ -253,9 +258,7 @@ class Run:
         finished: list[Episode] = []
         batches = math.ceil(episodes / SIDE_BY_SIDE)
         words = np.random.SeedSequence(seed).generate_state(batches * SIDE_BY_SIDE)
-        envs = build.environments(
-            self.config, self.chosen(task), SIDE_BY_SIDE, agent.action_size
-        )
+        envs = self.environments(agent, self.chosen(task), SIDE_BY_SIDE)
         with closing(envs):
             for seeds in words.reshape(batches, SIDE_BY_SIDE).tolist():
                 finished += run_these(envs, agent, seeds, on_decision, isolated)
@@ -286,7 +289,7 @@ class Run:
         agent, task = self.agent(seed), self.chosen(task)
         if self.config.env.observation == "state":
             raise ValueError(f"{self.directory} {UNSEEN}")
-        envs = build.environments(self.config, task, 1, agent.action_size)
+        envs = self.environments(agent, task, 1)
         with closing(envs):
             isolated = self.config.env.isolate
             (episode,) = run_these(envs, agent, [seed], on_decision, isolated)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from planet_torch import build
+from planet_torch import build, build_envs
 from planet_torch.chunk import Episode
 from planet_torch.config import Config
 from planet_torch.envs.simulator import Env, Simulator
@@ -115,7 +115,7 @@ def plan_episodes(
         )
     generator, planner = torch.Generator(), build.simulator_planner(config)
     with (
-        closing(build.environments(config, config.task, 1)) as envs,
+        closing(build_envs.environments(config, config.task, 1)) as envs,
         closing(SimulatorAgent(envs.envs, planner, generator, threads)) as agent,
     ):
         for word in np.random.SeedSequence(config.seed).generate_state(episodes):

@@ -14,9 +14,10 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
-from planet_torch import build, build_model, checkpoint
+from planet_torch import build, build_envs, build_model, checkpoint
 from planet_torch.ahead import collector
 from planet_torch.attempts import Attempts, Play
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.collector import Played, PlayTask, play
 from planet_torch.compilation import compile_parts
@@ -60,7 +61,7 @@ class Trainer:
         self.run, self.config, self.reporter = run, run.config, reporter
         self.tasks = self.config.tasks
         build.prepare_torch(self.config, "fit")
-        self.spaces = build.spaces(self.config)
+        self.spaces = build_envs.spaces(self.config)
         self.envs = {task: self.environments(task, 1) for task in self.tasks}
         self.streams = checkpoint.streams(self.config.seed, self.config.train.device)
         torch.manual_seed(self.config.seed)  # only the initial weights depend on it
@@ -211,7 +212,7 @@ class Trainer:
 
     def collect_episode(self, kind: str, task: str, play: Play[Played]) -> None:
         """Add one episode to the replay; one that is skipped is begun anew."""
-        decisions = build.decisions(self.envs[task])
+        decisions = build_envs.decisions(self.envs[task])
         chunk, played = self.config.train.chunk, None
         while played is None:
             # One that is too short is undone, too, and comes again in a resumed run.
@@ -255,7 +256,7 @@ class Trainer:
         agent = build.agent(self.config, self.spaces, self.average, stream)
         with closing(self.environments(task, count)) as envs:
             play = partial(run_episodes, envs, agent)
-            limit, seeds = build.decisions(envs), "test_environment"
+            limit, seeds = build_envs.decisions(envs), "test_environment"
             return self.attempts.run(
                 "evaluate", limit, play, seeds, self.counters, count
             )
@@ -272,8 +273,7 @@ class Trainer:
 
     def environments(self, task: str, count: int) -> SyncVectorEnv:
         """Environments of a task that take the actions of the agent."""
-        size = self.spaces.action_size
-        return build.environments(self.config, task, count, size)
+        return build_envs.environments(self.config, task, count, self.spaces)
 
     def close(self) -> None:
         """Close the environments, and the collector."""
@@ -321,6 +321,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to where a checkpoint was written."""
+        Spaces.learned(state).check(self.config.task, self.spaces)
         with checkpoint.fitting():
             self.world_model.load_state_dict(state["world_model"])
             if "acting" in state:

@@ -24,10 +24,10 @@ from gymnasium.vector import SyncVectorEnv
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from planet_torch import build, build_model, config
+from planet_torch import build, build_envs, build_model, config
 from planet_torch.agent import PlanetAgent
 from planet_torch.benchmark.plain import Plain
-from planet_torch.build_model import Spaces
+from planet_torch.build_envs import Spaces
 from planet_torch.chunk import Chunk, Episode
 from planet_torch.config import Config
 from planet_torch.cores import use_threads
@@ -121,7 +121,9 @@ def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
         }
     for name, env in variants.items():
         try:
-            envs = build.environments(replace(config_, env=env), config_.tasks[0], 1)
+            envs = build_envs.environments(
+                replace(config_, env=env), config_.tasks[0], 1
+            )
             envs.reset(seed=0)
         except (ImportError, RuntimeError, AttributeError, OSError):
             if name != "gl":
@@ -138,7 +140,7 @@ def environment_jobs(config_: Config) -> Iterator[tuple[str, Job]]:
 
 def episode_rows(envs: SyncVectorEnv, chunk: int) -> int:
     """The rows of an episode, or of a chunk if that is longer."""
-    return max(build.decisions(envs) + 1, chunk)
+    return max(build_envs.decisions(envs) + 1, chunk)
 
 
 def fill(replay: Replay, spaces: Spaces, rows: int) -> None:
@@ -187,9 +189,9 @@ def plain_jobs(config_: Config, watch: Stopwatch) -> Iterator[dict[str, Job]]:
     train, adam = config_.train, config_.optimiser
     with (
         tempfile.TemporaryDirectory() as scratch,
-        closing(build.environments(config_, config_.tasks[0], 1)) as envs,
+        closing(build_envs.environments(config_, config_.tasks[0], 1)) as envs,
     ):
-        spaces, replay = build.spaces(config_), Replay(Path(scratch))
+        spaces, replay = build_envs.spaces(config_), Replay(Path(scratch))
         fill(replay, spaces, episode_rows(envs, train.chunk))
         chunk = replay.sample(train.batch, train.chunk, torch.Generator())
     chunk = chunk.to(train.device)

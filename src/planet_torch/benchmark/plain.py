@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from planet_torch.build_model import Spaces, scalar_head
+from planet_torch.build_envs import Spaces
+from planet_torch.build_model import scalar_head
 from planet_torch.config import Config
 from planet_torch.networks import (
     after_convolution,
