@@ -320,6 +320,30 @@ def test_vectors_have_networks_of_their_own():
     assert model.encoder(vectors).shape[:2] == (2, 4)
 
 
+@pytest.mark.parametrize(
+    ("task", "options", "error"),
+    [
+        ("toys:integrator", {"renderer": "gl"}, r"renderer \(='gl'\) .*at 'raycast'"),
+        ("toys:integrator", {"camera": 1}, r"camera \(=1\) .* leave it at 0"),
+        (
+            "dmc/reacher-easy",
+            {"renderer": "gl", "observation": "state"},
+            r"renderer \(='gl'\) has an effect on pictures of dmc/ tasks alone",
+        ),
+    ],
+)
+def test_how_pictures_are_drawn_is_refused_where_none_are(task, options, error):
+    config = debug(task=task, env=replace(PRESETS["debug"].env, **options))
+    with pytest.raises(ValueError, match=error):
+        build.check(config)
+    build.check(config, begun=True)  # a run from when it was let through goes on
+
+
+def test_how_pictures_are_drawn_is_for_those_tasks_that_are():
+    env = replace(PRESETS["debug"].env, image_size=16, camera=1)
+    build.check(debug(task="toys:plane,dmc/reacher-easy", env=env))
+
+
 def test_an_agent_that_collects_plans_or_acts_at_random():
     model, config = build_model.world_model(debug(), SMALL), debug()
     planner = build.collector(config, SMALL, model, stream())

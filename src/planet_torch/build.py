@@ -19,7 +19,7 @@ from planet_torch.batches import Apart, Batches, Successive
 from planet_torch.build_envs import Spaces
 from planet_torch.build_model import check_weights, objective_terms, world_model
 from planet_torch.chunk import mixed_lengths
-from planet_torch.config import Config, Method, PlannerConfig, parse
+from planet_torch.config import Config, EnvConfig, Method, PlannerConfig, parse
 from planet_torch.cores import use_threads
 from planet_torch.memory import keep_freed_memory
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
@@ -88,6 +88,7 @@ def check(config: Config, begun: bool = False) -> None:
     world_model(config, of)
     if not begun:
         pretrained(config, of)
+        _check_pictures(config)
     objective_terms(config)
     _check_recipe(config)
 
@@ -104,6 +105,20 @@ def _check_recipe(config: Config) -> None:
             "model.dynamics 'rnn-released' is a recipe whose prior is not trained: it "
             f"wants 0 for {' and '.join(training)}; 'rnn' trains its prior"
         )
+
+
+def _check_pictures(config: Config) -> None:
+    """Raise ValueError if it says how dm_control draws, and that draws nothing."""
+    drawn = any(task.startswith("dmc/") for task in config.tasks)
+    if drawn and config.env.observation == "pixels":
+        return
+    for name in ("renderer", "camera"):
+        value, default = getattr(config.env, name), getattr(EnvConfig, name)
+        if value != default:
+            raise ValueError(
+                f"env.{name} (={value!r}) has an effect on pictures of dmc/ tasks "
+                f"alone; leave it at {default!r}"
+            )
 
 
 def _check_lengths(config: Config) -> None:
