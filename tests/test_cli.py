@@ -153,7 +153,8 @@ def test_evaluation_repeats_itself_as_json(run, capsys):
 def test_evaluation_says_its_score_in_words_and_writes_videos(run, capsys):
     assert main(["evaluate", str(run), "--episodes", "2", "--video"]) == 0
     said = capsys.readouterr()
-    score = r"score +-?\d+\.\d in toys:integrator, the mean of 2 episodes from"
+    score = r"score +-?\d+\.\d in toys:integrator, the mean of 2 episodes from "
+    score += r"-?\d+\.\d to -?\d+\.\d, standard deviation \d"
     assert re.match(score, said.out)
     for number in (0, 1):
         name = f"evaluate-toys-integrator-seed-0-{number:02d}.gif"

@@ -359,6 +359,11 @@ def test_the_spread_of_four_elites(spread, expected):
     assert_close(stddev, torch.full((2, 1, 1), expected))
 
 
+def test_elites_that_are_equal_leave_a_spread():
+    """Of the variance of 1e-6 that is added, as reference."""
+    assert CEM().spread_of(torch.zeros(1, 4, 1, 1)).item() == pytest.approx(1e-3)
+
+
 def test_candidates_are_clipped_before_they_are_evaluated_and_refitted_to():
     """Were they clipped after the refit, all elites would lie beyond 1."""
     recorder = Recorder(lambda actions: actions.sum((2, 3)))

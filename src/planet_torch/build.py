@@ -56,6 +56,7 @@ def prepare_torch(
         ValueError: if the device is not there.
     """
     keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU, too
     beside = does == "fit" and config.train.parallel
     use_threads(config.train.threads or int(does == "collect"), spare=int(beside))
     try:
