@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from planet_torch.build_model import DYNAMICS
 from planet_torch.drnn import DRNN, TwoBeliefs
-from planet_torch.dynamics import Sizes, State, concatenate, stack
+from planet_torch.dynamics import Sizes, State, stack
 from planet_torch.objectives import kl_divergence
 from planet_torch.recurrent import RNN, RSSM, ReleasedRNN
 from planet_torch.ssm import SSM
@@ -233,11 +233,6 @@ def test_observe_does_not_change_its_start(dynamics):
 
 
 # The state.
-
-
-def test_states_are_joined_in_time():
-    states = build("rssm").observe(*chunk(build("rssm")))[0]
-    assert_states_close(concatenate([states[:, :2], states[:, 2:]]), states)
 
 
 def test_a_state_is_indexed_and_stacked_in_all_its_parts():

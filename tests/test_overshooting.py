@@ -24,7 +24,13 @@ def counted(observations, actions=None):
     action = torch.zeros_like(rows)
     if actions is not None:
         action = torch.tensor(actions, dtype=torch.float32).reshape(1, -1, 1)
-    return Filtered(rows, action, torch.zeros(rows.shape[:2]), q, q)
+    return Filtered(rows, action, torch.zeros(rows.shape[:2]), q, foreseen(q, action))
+
+
+def foreseen(posteriors, action):
+    """What the counting model's filter foresees: each state and the action after it."""
+    before = torch.cat([torch.zeros(1, 1, 1), posteriors.sample[:, :-1]], dim=1)
+    return gaussian(before + action)
 
 
 def quiet(model):
@@ -35,13 +41,13 @@ def quiet(model):
     return model
 
 
-def imagined_one_by_one(model, chunk, distance):
+def imagined_one_by_one(model, chunk, distance, before=None):
     """The state imagined for row t from d rows before, for each pair by itself."""
     states = {}
     for t in range(chunk.action.shape[1]):
         for d in range(1, min(t + 1, distance) + 1):
             past = t - d
-            start = chunk.posteriors[:, past] if past >= 0 else None
+            start = chunk.posteriors[:, past] if past >= 0 else before
             start = start or model.dynamics.initial(len(chunk.action))
             actions = chunk.action[:, past + 1 : t + 1]
             noise = model.noise(*actions.shape[:2], generator=None)
@@ -73,29 +79,19 @@ def test_the_action_of_the_first_row_moves_the_zero_state():
     assert [state.sample.flatten().tolist() for state in states] == [[8, 101], [9]]
 
 
-def test_or_the_state_in_which_the_chunk_before_it_ended():
-    chunk = counted([100, 200], [8, 1])
-    chunk = Filtered(**{**vars(chunk), "before": gaussian([[50.0]])})
-    states = imagine_ahead(counting_model(), chunk, 2, stream())
-    assert [state.sample.flatten().tolist() for state in states] == [[58, 101], [59]]
-
-
 @pytest.mark.parametrize("dynamics", [RSSM, SSM, RNN, DRNN])
-def test_the_first_distance_imagines_the_priors_of_the_filter(dynamics):
-    """Whatever state the chunk begins in, since both draw no noise here."""
-    model = quiet(small_model(dynamics))
-    before = filtered(model, small_chunk(3, 5), stream()).posteriors[:, -1]
-    chunk = filtered(model, small_chunk(3, 4), stream(), before)
-    (states,) = imagine_ahead(model, chunk, 1, stream())
-    assert_states_close(states, chunk.priors)
-
-
-@pytest.mark.parametrize("dynamics", [RSSM, SSM, RNN])
 @pytest.mark.parametrize("distance", [1, 3, 5])
-def test_the_batched_roll_out_is_the_loop_over_rows_and_distances(dynamics, distance):
+@pytest.mark.parametrize("carried", [False, True])
+def test_the_batched_roll_out_is_the_loop_over_rows_and_distances(
+    dynamics, distance, carried
+):
+    """From the zero state, or from that in which the chunk before it ended."""
     model = quiet(small_model(dynamics))
-    chunk = filtered(model, small_chunk(3, 5), stream())
-    expected = imagined_one_by_one(model, chunk, distance)
+    before = None
+    if carried:
+        before = filtered(model, small_chunk(3, 4), stream()).posteriors[:, -1]
+    chunk = filtered(model, small_chunk(3, 5), stream(), before)
+    expected = imagined_one_by_one(model, chunk, distance, before)
     states = list(imagine_ahead(model, chunk, distance, stream()))
     pairs = [(t, d) for d in range(1, distance + 1) for t in range(d - 1, 5)]
     assert sorted(pairs) == sorted(expected)
@@ -138,6 +134,8 @@ def test_the_value_by_hand():
 def test_betas_of_one_keep_the_scale_whatever_the_distance():
     """With 8 nats at every row and distance the term is 8, as the bound's is."""
     chunk, model = counted([4, 4, 4, 4]), counting_model()
+    nothing = gaussian(torch.zeros(1, 4, 1))
+    chunk = Filtered(**{**vars(chunk), "priors": nothing})
     model.dynamics.advance = lambda state, action: torch.zeros_like(state.sample)
     for distance in (1, 2, 4):
         term = LatentOvershooting([1.0] * distance, free_nats=0.0)
@@ -201,7 +199,8 @@ def leaves():
     sample = torch.tensor([[[2.5], [6.0], [4.5]]], requires_grad=True)
     q = State(mean, stddev, sample, torch.zeros(1, 3, 0))
     chunk = counted([0, 0, 0])
-    return Filtered(**{**vars(chunk), "posteriors": q}), mean, stddev, sample
+    parts = {"posteriors": q, "priors": foreseen(q, chunk.action)}
+    return Filtered(**{**vars(chunk), **parts}), mean, stddev, sample
 
 
 def test_targets_beyond_one_step_are_constants_and_starts_are_not():

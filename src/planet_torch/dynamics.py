@@ -92,12 +92,6 @@ def stack(states: Sequence[State]) -> State:
     return type(states[0])(*(torch.stack(part, dim=1) for part in parts))
 
 
-def concatenate(states: Sequence[State]) -> State:
-    """Join states one after another in time."""
-    parts = zip(*(state.parts for state in states), strict=True)
-    return type(states[0])(*(torch.cat(part, dim=1) for part in parts))
-
-
 class GaussianHead(nn.Module):
     """Hidden units to a diagonal Gaussian, by one linear layer for each moment."""
 

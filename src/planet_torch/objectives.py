@@ -21,17 +21,13 @@ from planet_torch.world_model import WorldModel
 
 @dataclass(frozen=True)
 class Filtered:
-    """A chunk with what the world model inferred from it, each part (B, L, ...).
-
-    Before its first row it was in a state of its own (B, ...), or in the zero state.
-    """
+    """A chunk with what the world model inferred from it, each part (B, L, ...)."""
 
     observation: Tensor
     action: Tensor
     reward: Tensor
     posteriors: State
     priors: State
-    before: State | None = None
 
 
 class Term(ABC):
@@ -56,7 +52,7 @@ def filtered(
     """Read a chunk with fresh dequantisation noise and filter it, from a state."""
     observation = model.prepare(chunk.observation, generator)
     states = model.observe(observation, chunk.action, generator, state)
-    return Filtered(observation, chunk.action, chunk.reward, *states, state)
+    return Filtered(observation, chunk.action, chunk.reward, *states)
 
 
 def total(
@@ -303,8 +299,8 @@ def imagine_from(
     length = chunk.action.shape[1]
     if distance >= length:
         raise ValueError(
-            f"reward overshooting to distance {distance} needs chunks of at "
-            f"least {distance + 1} rows, got {length}"
+            f"imagining {distance} steps needs {distance + 1} rows of actions, got "
+            f"{length}"
         )
     start, (chunks, row) = random_starts(chunk, starts, generator, ahead=distance)
     steps = torch.arange(1, distance + 1, device=row.device)

@@ -1,9 +1,10 @@
 """Overshooting: terms of the loss for what is predicted several steps ahead.
 
 A chunk of L rows has L places from which to imagine: the state before its first row,
-which is zero in the paper, and each posterior but the last. From all of them at once
-the model imagines the next D rows. What is d steps ahead of the place before row t is
-in row t + d - 1; what would be past the end of the chunk is never computed.
+which is zero in the paper, and each posterior but the last. The filter has imagined one
+row from each, the priors; from there the model goes on to D rows. What is d steps ahead
+of the place before row t is in row t + d - 1; what would be past the end of the chunk
+is never computed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planet_torch.dynamics import State, concatenate
+from planet_torch.dynamics import State
 from planet_torch.objectives import (
     Filtered,
     Term,
@@ -45,15 +46,14 @@ def imagine_ahead(
             f"rows in a chunk (={length})"
         )
     dynamics = model.dynamics
-    noise = model.noise(distance, batch, length, generator=generator)
+    noise = model.noise(distance - 1, batch, length, generator=generator)
     actions = dynamics.project_action(chunk.action)
-    before = dynamics.initial(batch) if chunk.before is None else chunk.before
-    first = before.map(lambda part: part[:, None])
-    state = concatenate([first, chunk.posteriors[:, :-1]])
-    for d in range(distance):
-        rows = slice(length - d)  # the others would leave the chunk
-        carry = dynamics.advance(state[:, rows], actions[:, d:])
-        state = dynamics.prior(carry, noise[d, :, rows])
+    state = chunk.priors  # d = 1
+    yield state
+    for d in range(1, distance):
+        # The last row of the chunk has nowhere to go.
+        carry = dynamics.advance(state[:, :-1], actions[:, d:])
+        state = dynamics.prior(carry, noise[d - 1, :, d:])
         yield state
 
 
