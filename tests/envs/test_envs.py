@@ -105,7 +105,7 @@ def test_no_action_is_beyond_the_bounds_of_the_environment(kind):
     env.action_space = Box(low.astype(kind), high.astype(kind), dtype=kind)
     unit = UnitActions(env)
     for action in (-1, 0.3, 1):
-        assert env.action_space.contains(unit.action(np.full(500, action)))
+        assert env.action_space.contains(unit.action(np.full(500, float(action))))
 
 
 def test_what_an_environment_of_gymnasium_needs_is_an_import_error(monkeypatch):
@@ -244,7 +244,7 @@ def test_actions_are_scaled_to_the_bounds():
     env = UnitActions(Counter())
     env.reset(seed=0)
     for unit, own in [([-1, -1], [0, -4]), ([1, 1], [2, 4]), ([0, 0.5], [1, 2])]:
-        env.step(np.array(unit))
+        env.step(np.array(unit, float))
         np.testing.assert_allclose(env.unwrapped.taken, own)
 
 
@@ -306,7 +306,7 @@ def test_an_excess_by_rounding_is_clipped():
     [
         ("dmc/cartpole-balence", {}, "did you mean 'dmc/cartpole-balance'"),
         ("cartpole-balance", {}, "did you mean 'dmc/cartpole-balance'"),
-        ("dmc/xyzzy", {}, "choose from"),
+        ("dmc/xyzzy", {}, "there are dmc/acrobot"),
         ("dmc/cartpole-balence", {"action_repeat": 4}, "did you mean"),
         ("gym/Countre-v0", {}, "Counter"),
         ("factories:countre", {}, "did you mean 'counter'"),
@@ -391,7 +391,6 @@ def test_the_table_is_the_suite():
 
     names = {f"dmc/{domain}-{task}" for domain, task in suite.ALL_TASKS}
     assert {task.name for task in tasks()} == names
-    assert sum(task.is_paper for task in tasks()) == 6
     repeats = {task.name: task.action_repeat for task in tasks()}
     assert repeats["dmc/cartpole-swingup"] == 8
     assert repeats["dmc/cheetah-run"] == repeats["dmc/ball_in_cup-catch"] == 4
@@ -400,7 +399,7 @@ def test_the_table_is_the_suite():
 
 @pytest.mark.parametrize(
     "task",
-    [task for task in tasks() if task.domain != "dog"],
+    [task for task in tasks() if "dog" not in task.name],
     ids=lambda task: task.name,
 )
 def test_every_task_runs(task):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from planet_torch.envs.wrappers import (
     RepeatActions,
     UnitActions,
 )
+from planet_torch.nested import unknown
 
 __all__ = ["EnvError", "PaddedActions", "Task", "make", "tasks"]
 
@@ -115,7 +115,7 @@ def _made(
         env = _registered(rest, mode) if source == "gym" else _own(name)
     own = env.spec and env.spec.max_episode_steps
     default = math.ceil(own / repeat) * repeat if own else EPISODE_STEPS
-    env = RepeatActions(UnitActions(env), repeat, time_limit or default)
+    env = UnitActions(RepeatActions(env, repeat, time_limit or default))
     env = Pixels(env, image_size) if observation == "pixels" else FlatState(env)
     env = env if action_size is None else PaddedActions(env, action_size)
     return Checked(env, name)
@@ -176,6 +176,4 @@ def _expect_positive(**options: Any) -> None:
 def _expect(what: str, value: str, allowed: Iterable[str]) -> None:
     allowed = list(allowed)
     if value not in allowed:
-        near = difflib.get_close_matches(value, allowed, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {allowed}"
-        raise ValueError(f"no {what} {value!r}; {hint}")
+        raise ValueError(unknown(value, allowed, what))

@@ -9,8 +9,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
+from jaxtyping import Float64
 
-from planet_torch.envs.wrappers import Env, Step, checked_action
+from planet_torch.envs.wrappers import Env, Step
+
+TOLERANCE = 1e-3  # how far an action may leave its bounds by rounding; clipped
 
 
 class EnvError(RuntimeError):
@@ -47,8 +50,9 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Passes on what is right, and raises ``EnvError`` for anything else.
 
     Wrong is an exception, and an observation that is not of its space's shape and
-    dtype. A wrong action stays the ValueError that it is; a number that is not finite
-    is the rollout's to find.
+    dtype. An action up to ``TOLERANCE`` beyond [-1, 1] is clipped; further, NaN, or of
+    another shape, is a ValueError. A number from the environment that is not finite is
+    the rollout's to find.
     """
 
     def __init__(self, env: Env, name: str) -> None:
@@ -108,3 +112,19 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def _fault(self, what: str) -> EnvError:
         return fault(self.name, place_of(self._decision, self._seed), what)
+
+
+def checked_action(
+    action: Any, shape: tuple[int, ...] | None
+) -> Float64[np.ndarray, "A"]:
+    """The action as float64 in [-1, 1], or a ValueError that says what is wrong."""
+    given = np.asarray(action, np.float64)
+    if given.shape != shape:
+        raise ValueError(
+            f"action has shape {given.shape}, the environment's is {shape}"
+        )
+    if not np.isfinite(given).all():
+        raise ValueError(f"action {given} is not finite")
+    if np.abs(given).max(initial=0) > 1 + TOLERANCE:
+        raise ValueError(f"action {given} is out of [-1, 1]; clip it before the step")
+    return given.clip(-1, 1)

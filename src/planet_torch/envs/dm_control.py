@@ -59,36 +59,20 @@ _SUITE: dict[str, dict[str, int]] = {
 }
 # The action repeats of the paper (section 5), by domain; elsewhere 2.
 _REPEATS = {"cartpole": 8, "reacher": 4, "cheetah": 4, "ball_in_cup": 4}
-_PAPER = {
-    "cartpole-swingup",
-    "reacher-easy",
-    "cheetah-run",
-    "finger-spin",
-    "ball_in_cup-catch",
-    "walker-walk",
-}
 
 
 class Task(NamedTuple):
     """A row of the table of tasks: name as for ``make``, and what to expect."""
 
     name: str
-    domain: str
     action_size: int
     action_repeat: int
-    is_paper: bool
 
 
 def suite_tasks() -> tuple[Task, ...]:
     """Every task of the suite. Does not import dm_control."""
     return tuple(
-        Task(
-            f"dmc/{domain}-{task}",
-            domain,
-            size,
-            _REPEATS.get(domain, 2),
-            f"{domain}-{task}" in _PAPER,
-        )
+        Task(f"dmc/{domain}-{task}", size, _REPEATS.get(domain, 2))
         for domain, tasks in _SUITE.items()
         for task, size in tasks.items()
     )

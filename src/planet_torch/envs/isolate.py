@@ -49,21 +49,19 @@ class Isolated(gymnasium.Env[Any, Any]):
         self._factory, self._name, self._limit = factory, name, step_seconds
         self._decision = 0
         self._seed: int | None = None
-        self._about: About | None = None
         self._start()
 
     def _start(self) -> None:
         """Start the process. Its first answer says what the environment is like."""
         self._worker = Worker(_serve, self._factory)
-        self._greeted = False
+        self._about: About | None = None
 
     @property
     def about(self) -> About:
         """What the environment is like; waits until it is there."""
-        if not self._greeted:
+        if self._about is None:
             self._about = self._answer("its start", START_SECONDS)
-            self._greeted = True
-        assert self._about is not None, "the first answer"
+        assert self._about is not None
         return self._about
 
     @property
@@ -117,7 +115,7 @@ class Isolated(gymnasium.Env[Any, Any]):
         place = place_of(self._decision, self._seed)
         if self._worker.closed:
             raise fault(self._name, place, "its process is gone; reset it")
-        assert self.about is not None  # it has answered before
+        _ = self.about  # which a new process says before anything else
         try:
             self._worker.ask((method, arguments))
         except Gone as end:
