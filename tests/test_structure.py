@@ -58,7 +58,8 @@ LAYERS = [
         "envs",
         "envs.simulator",
     ],
-    ["batches", "build_envs", "overshooting", "value"],
+    ["batches", "overshooting", "value"],
+    ["build_envs"],
     ["build_model"],
     ["build", "presets", "rollout", "video"],
     ["attempts", "simulated"],
@@ -77,7 +78,7 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 LAYER = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
-BUILD = LAYER["build_model"]
+BUILD = LAYER["build_envs"]
 
 Sources = dict[str, str]  # the text of each file by its name: "envs.raycast" -> "..."
 

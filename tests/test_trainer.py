@@ -449,6 +449,26 @@ def test_an_episode_that_is_too_short_comes_again_when_the_run_goes_on(
     assert str(second.value) == str(first.value)
 
 
+def test_a_checkpoint_that_cannot_be_used_leaves_no_environment_open(
+    tmp_path, monkeypatch
+):
+    closed = []
+
+    def close(env):
+        closed.append(env)
+
+    monkeypatch.setattr(toys.Integrator, "close", close)
+    run = Run.create(tmp_path / "run", TINY)
+    with Reporter(run.metrics) as reporter:
+        trainer = Trainer(run, reporter)
+        trainer.save()
+        trainer.close()
+        closed.clear()
+        with pytest.raises(ValueError, match="does not fit the config"):
+            Trainer(run, reporter, {**run.latest(), "optimiser": {}})
+    assert len(closed) == 2  # one that was asked for its spaces, and one to act in
+
+
 class Broken(toys.Integrator):
     """Fails in the middle of the sixth episode: two of them are for an evaluation."""
 
@@ -579,17 +599,17 @@ def test_states_are_carried_from_one_update_to_the_next(tmp_path, monkeypatch):
     original, read = planet_torch.trainer.filtered, []
 
     def recorded(*given):
-        read.append(original(*given))
-        return read[-1]
+        read.append((original(*given), given[-1]))
+        return read[-1][0]
 
     monkeypatch.setattr(planet_torch.trainer, "filtered", recorded)
     trainer.update()
     trainer.update()
-    first, second = read
+    (first, _), (_, before) = read
     ended = first.posteriors[:, -1].belief
-    gone_on = (second.before.belief == ended).all(dim=1)
+    gone_on = (before.belief == ended).all(dim=1)
     assert 0 < gone_on.sum() < 16
-    assert not second.before.belief[~gone_on].any()
+    assert not before.belief[~gone_on].any()
 
 
 def test_the_seed_decides_the_first_weights(tmp_path):

@@ -121,17 +121,14 @@ class Attempts:
                 with self.undone_unless_finished():
                     self.reporter.phase(phase, decisions, "decisions")
                     for _ in range(max(faults, 1)):
-                        seeds = self.seeds(stream, count)
+                        # What happens in an episode depends on nothing before it.
+                        seeds = _drawn(self.streams[stream], count)
                     return play(seeds, self.on_decision)
             except EnvError as fault:
                 self.signals.check()
                 give_up_or_warn(fault, faults + 1, self.isolated)
                 self.reporter.log("fault", {"in a row": faults + 1}, counters)
         raise AssertionError
-
-    def seeds(self, stream: str, count: int) -> list[int]:
-        """Seeds of episodes; what happens in one depends on nothing before it."""
-        return _drawn(self.streams[stream], count)
 
     def foreseen(self, stream: str, runs: int) -> list[int]:
         """The seeds that so many runs of one episode will have, if none fails."""

@@ -291,9 +291,9 @@ def _value(weights: ObjectiveConfig) -> Term:
 
 def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
     """Refuse to look further ahead than chunks are long, before anything is run."""
-    option, rows = "train.chunk", train.chunk
+    option, rows = "chunk", train.chunk
     if train.shortest_chunk is not None:
-        option = "train.shortest_chunk"
+        option = "shortest_chunk"
         rows = mixed_lengths(train.batch, rows, train.shortest_chunk)[-1][1]
     # What is foreseen of a row is compared with it, and by a greedy value, which is of
     # what was done there, with the next one, too.
@@ -309,7 +309,7 @@ def _check_distances(weights: ObjectiveConfig, train: TrainConfig) -> None:
         if least > rows:
             raise ValueError(
                 f"objective.{name} (={getattr(weights, name)}) needs chunks of {least} "
-                f"rows, but {option} (={getattr(train, option[6:])}) makes chunks of "
+                f"rows, but train.{option} (={getattr(train, option)}) makes chunks of "
                 f"{rows}; lower the one or raise the other"
             )
 

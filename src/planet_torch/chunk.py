@@ -62,12 +62,8 @@ class Chunk:
 
     def to(self, device: torch.device | str) -> Chunk:
         """The same chunks on another device."""
-        return Chunk(
-            *(
-                part.to(device, non_blocking=True)
-                for part in (self.observation, self.action, self.reward)
-            )
-        )
+        parts = vars(self).items()
+        return Chunk(**{name: p.to(device, non_blocking=True) for name, p in parts})
 
 
 def mixed_lengths(batch: int, longest: int, shortest: int) -> list[tuple[int, int]]:
@@ -90,8 +86,8 @@ def mixed_lengths(batch: int, longest: int, shortest: int) -> list[tuple[int, in
 
 def dequantise(
     image: UInt8[Tensor, "*batch height width channels"],
-    bits: int = 5,
-    generator: torch.Generator | None = None,
+    bits: int,
+    generator: torch.Generator,
 ) -> Float[Tensor, "*batch channels height width"]:
     """Reduce images to ``bits`` bits a channel, in (-0.5, 0.5), with fresh noise.
 
@@ -115,7 +111,7 @@ def dequantise(
 
 
 def _random_bytes(
-    shape: torch.Size, generator: torch.Generator | None, device: torch.device
+    shape: torch.Size, generator: torch.Generator, device: torch.device
 ) -> UInt8[Tensor, "*shape"]:
     """Uniform bytes, eight from each draw of the generator."""
     count = shape.numel()

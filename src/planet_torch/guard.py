@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from planet_torch.checkpoint import arrays_of
 from planet_torch.files import write_atomically
@@ -107,6 +108,7 @@ class Guard:
 def check_update(
     number: int,
     values: Mapping[str, float],
+    model: nn.Module,
     cause: Mapping[str, Any],
     config: Any,
 ) -> None:
@@ -115,7 +117,8 @@ def check_update(
     Args:
         number: of the update.
         values: by their names.
-        cause: tensors that they were computed from, nested.
+        model: the world model, whose weights they were computed from.
+        cause: what else they were computed from: tensors, nested.
         config: the dataclass that says how.
 
     Raises:
@@ -128,7 +131,7 @@ def check_update(
         f"update {number} is not finite ({shown}), so the weights were left as they "
         "are; a lower optimiser.learning_rate or optimiser.gradient_clip may do better",
         f"update-{number:09d}",
-        arrays_of(cause),
+        arrays_of({"world_model": model.state_dict(), **cause}),
         {"values": dict(values), "config": asdict(config)},
     )
 

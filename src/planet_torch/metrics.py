@@ -56,7 +56,8 @@ class Record:
     """One line.
 
     Attributes:
-        kind: what was measured: in training "seed", "fit", "collect" or "evaluate".
+        kind: what was measured: "seed", "fit", "collect" or "evaluate", and
+            "skip" or "fault" where something failed.
         counters: when it was measured.
         values: numbers, or lists of numbers such as the returns of an evaluation.
         time: seconds that the run has been running, without the pauses between its

@@ -97,7 +97,7 @@ class Lines:
 
     Args:
         title: printed first.
-        episodes: not needed here.
+        episodes: of the run.
         console: where to write.
         clock: gives the time in seconds.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
 
@@ -49,12 +50,18 @@ class Options:
     def __post_init__(self) -> None:
         """Raise ValueError if a number is out of its range."""
         group = type(self).__name__.removesuffix("Config").lower()
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
+        for name, allowed in _limits(type(self)):  # type: ignore[arg-type]
             value = getattr(self, name)
-            for allowed in _ranges(hint):
-                if value is not None and value not in allowed:
-                    option = f"{group}.{name}".lstrip(".")
-                    raise ValueError(f"{option} (={value!r}) must be {allowed}")
+            if value is not None and value not in allowed:
+                option = f"{group}.{name}".lstrip(".")
+                raise ValueError(f"{option} (={value!r}) must be {allowed}")
+
+
+@cache  # a sweep makes thousands of configs
+def _limits(kind: type) -> list[tuple[str, Range]]:
+    """The ranges of a group's options, by their names."""
+    hints = get_type_hints(kind, include_extras=True).items()
+    return [(name, allowed) for name, hint in hints for allowed in _ranges(hint)]
 
 
 def _ranges(hint: Any) -> Iterator[Range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,8 +53,7 @@ def recover(run: Run) -> Recovered:
         _keep_measured(run)
         return Recovered(None, Replay(run.episodes, most), lost=False)
     replay = Replay(run.episodes, most, newest[1].get("episodes"))
-    candidates = [newest, *([] if not _missing(newest[1], replay) else good)]
-    whole = (pair for pair in candidates if not _missing(pair[1], replay))
+    whole = (pair for pair in chain([newest], good) if not _missing(pair[1], replay))
     path, state = next(whole, newest)
     for other, error in damaged.items():
         aside = set_aside(other, "damaged").name

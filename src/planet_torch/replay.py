@@ -96,7 +96,6 @@ class Replay:
         self._checked: dict[int, Stamp] = {}  # the files, as they were when checked
         self._next = 0  # the number of the next episode
         self._layout: Layout | None = None  # of every episode, once there is one
-        self._frames = 0
         self._scan(recorded or {})
 
     def __len__(self) -> int:
@@ -106,7 +105,7 @@ class Replay:
     @property
     def frames(self) -> int:
         """The number of their observations, T + 1 for an episode of T decisions."""
-        return self._frames
+        return sum(entry.rows for entry in self._files[self._first :])
 
     @property
     def checksums(self) -> dict[int, str]:
@@ -135,6 +134,7 @@ class Replay:
         write_atomically(path, content)
         entry = Entry(self._next, len(episode), checksum, bool(episode.terminated))
         self._append(entry, layout)
+        self._forget()
         return path
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Chunk:
@@ -229,7 +229,6 @@ class Replay:
                 set_aside(path, "superseded")
         self._files, self._next = kept, count
         self._layout = self._layout if kept else None
-        self._frames = sum(entry.rows for entry in kept)
         self._first = 0
         self._forget()
 
@@ -259,18 +258,15 @@ class Replay:
             )
 
     def _append(self, entry: Entry, layout: Layout) -> None:
-        """Index one more episode, and forget what is too much."""
+        """Index one more episode."""
         self._files.append(entry)
         self._next = entry.number + 1
         self._layout = layout
-        self._frames += entry.rows
-        self._forget()
 
     def _forget(self) -> None:
         """Sample no longer what is too old."""
-        while self.max_frames and self._frames > self.max_frames and len(self) > 1:
-            self._frames -= self._files[self._first].rows
-            self._first += 1
+        rows = [entry.rows for entry in self._files[self._first :]]
+        self._first += _forgotten(rows, self.max_frames)
 
     def _fill(
         self, parts: dict[str, np.ndarray], length: int, entry: Entry, start: int
@@ -335,6 +331,7 @@ class Replay:
                 raise ValueError(f"two files claim to be episode {number}: see {path}")
             self._append(Entry(number, rows, checksum, terminated), layout)
             self._checked[number] = stamp
+        self._forget()
         if told:
             warnings.warn(f"in {self.directory}: {'; '.join(told)}", stacklevel=3)
 

@@ -90,10 +90,11 @@ class Trainer:
         )
         skip = train.on_nan == "skip"
         self.guard = Guard(run.directory / "dumps", skip, self.on_skip)
-        if state is None:
-            self.begin()
-        else:
-            self.restore(state)
+        try:
+            self.begin() if state is None else self.restore(state)
+        except BaseException:
+            self.close()
+            raise
 
     def train(self) -> None:
         """PlaNet, Algorithm 1, on one task or several.
@@ -169,13 +170,9 @@ class Trainer:
         shown = {"loss": loss.detach(), **shown, "gradient": norm}
         values = dict(zip(shown, torch.stack([*shown.values()]).tolist(), strict=True))
         decay, number = self.config.optimiser.average, self.counters.updates + 1
-        cause = {
-            "world_model": model.state_dict(),
-            "noise": noise,
-            "chunk": vars(chunk),
-        }
+        cause = {"noise": noise, "chunk": vars(chunk)}
         before = {} if states is None else {"states": vars(states)}
-        check_update(number, values, {**cause, **before}, self.config)
+        check_update(number, values, model, {**cause, **before}, self.config)
         self.batches.ended(read.posteriors)
         self.optimiser.step()
         average_into(self.average, model, decay, number)

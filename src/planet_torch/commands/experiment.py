@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from planet_torch.commands.types import Device
-from planet_torch.experiments.base import Series
+from planet_torch.experiments.base import Scale, Series
 from planet_torch.ranges import Count, Options, Whole
 
 
@@ -26,7 +26,7 @@ class Experiment(Options):
     """list names the experiments; plot draws the runs that are finished."""
     name: Annotated[Positional[str], arg(metavar="[NAME]")] = ""
     """Of the experiment."""
-    scale: Literal["paper", "cpu", "debug"] = "cpu"
+    scale: Scale = "cpu"
     """The preset that the runs start from."""
     seeds: Count | None = None
     """How many; five at the scale of the paper and three at cpu if left out."""
