@@ -1,7 +1,7 @@
 """dm_control's own pixels: MuJoCo's OpenGL renderer, with a small shadow map.
 
 The shadow map of the suite has 2048 x 2048 points, and drawing it is most of the cost
-without a GPU. 256 x 256 are faster by a factor of two to three, and change the picture
+without a GPU. 256 x 256 are faster by a factor of up to four, and change the picture
 by less than a tenth of a grey level on average.
 """
 
