@@ -76,10 +76,6 @@ def test_a_checkpoint_whose_parts_have_no_names_is_refused(tmp_path):
     path.write_bytes(seal("checkpoint", {}, {"content": [[None, None]]})[0])
     with pytest.raises(ValueError, match="its parts have no names"):
         checkpoint.load(path)
-    old = tmp_path / "checkpoint-000000001.pt"
-    torch.save({1: torch.zeros(2)}, old)
-    with pytest.raises(ValueError, match="its parts have no names"):
-        checkpoint.load(old)
 
 
 class Evil:
@@ -87,9 +83,8 @@ class Evil:
         return print, ("executed",)
 
 
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_code_in_a_checkpoint_is_not_executed(tmp_path, capsys, suffix):
-    path = tmp_path / f"checkpoint-000000001.{suffix}"
+def test_code_in_a_checkpoint_is_not_executed(tmp_path, capsys):
+    path = tmp_path / "checkpoint-000000001.safetensors"
     torch.save({"evil": Evil()}, path)
     with pytest.raises(ValueError, match="is not a whole checkpoint"):
         checkpoint.load(path)

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from planet_torch import (
-    checkpoint,
     cli,
     commands,
     config,
@@ -78,22 +77,6 @@ def test_a_finished_run_says_its_score_and_where_everything_is(run, capsys):
     assert re.search(random, said, re.MULTILINE)
     assert str(run / "curve.png") in said
     assert f"planet evaluate {run}" in said
-
-
-def test_a_finished_run_of_the_first_version_says_its_score(run, tmp_path, capsys):
-    """Its metrics did not name the task, and its checkpoint knew only their number."""
-    old = Run.open(shutil.copytree(run, tmp_path / "old"))
-    text = old.metrics.read_text().replace('"task": "toys:integrator", ', "")
-    old.metrics.write_text(text)
-    content = old.latest()
-    content["metrics"] = content["metrics"][0]
-    checkpoint.save(old.checkpoints, content["counters"]["updates"], content)
-    assert main(["train", "--resume", str(old.directory)]) == 0
-    said = capsys.readouterr()
-    for kind in ("score", "random"):
-        line = rf"^{kind} +-?\d+\.\d in toys:integrator, the mean of 2 episodes"
-        assert re.search(line, said.out, re.MULTILINE)
-    assert said.err == ""
 
 
 def test_a_finished_run_without_metrics_says_what_is_lost(run, tmp_path, capsys):

@@ -103,7 +103,7 @@ def test_lines_that_are_not_there_cannot_be_resumed_from(tmp_path):
     run(tmp_path / "m", range(2))
     before = (tmp_path / "m").read_bytes()
     with pytest.warns(UserWarning, match="4 of 5 lines can be read"):
-        reporter = Reporter(tmp_path / "m", resume=5)
+        reporter = Reporter(tmp_path / "m", resume=(5, "another"))
     with reporter:
         assert reporter.lost
         assert reporter.mark()[0] == 4

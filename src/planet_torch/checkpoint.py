@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,10 @@ import torch
 from safetensors import safe_open
 
 from planet_torch.files import write_atomically
-from planet_torch.sealed import MALFORMED, check_file, header_of, seal, unseal
+from planet_torch.sealed import MALFORMED, header_of, seal, unseal
 
 AGENT = "agent.safetensors"  # in a directory that `planet export` wrote
-_NAME = re.compile(r"checkpoint-(\d{9,})\.(pt|safetensors)")
+_NAME = re.compile(r"checkpoint-(\d{9,})\.safetensors")
 
 STREAMS = {
     "environment": "cpu",  # seeds of collected episodes, and random actions in them
@@ -73,8 +72,9 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         ValueError: if the file is not a whole checkpoint.
     """
     try:
-        read = _load_zip if path.suffix == ".pt" else _load_sealed
-        content = dict(read(path, device))
+        arrays, header, _ = unseal(path, "checkpoint")
+        tensors = {k: torch.tensor(a, device=device) for k, a in arrays.items()}
+        content = dict(_together(header["content"], tensors))
         if {type(name) for name in content} - {str}:
             raise ValueError("its parts have no names")
         return content
@@ -141,13 +141,9 @@ def check(content: Mapping[str, Any]) -> None:
     if {"updates", "episodes"} - content["counters"].keys():
         raise ValueError("its counters are not all there")
     mark = content.get("metrics")
-    if (
-        [type(part) for part in mark] != [int, str]
-        if isinstance(mark, tuple)
-        else (type(mark) is not int)
-    ):
+    if not isinstance(mark, tuple) or [type(part) for part in mark] != [int, str]:
         raise ValueError("it has no metrics of a run")
-    if not isinstance(content.get("episodes", {}), dict):
+    if not isinstance(content.get("episodes"), dict):
         raise ValueError("its episodes are not listed")
 
 
@@ -159,11 +155,8 @@ def paths(directory: Path) -> list[Path]:
 
 def oldest_episodes(directory: Path) -> int:
     """How many episodes there were at the oldest checkpoint; 0 if it does not say."""
-    path = paths(directory)[0]
-    if path.suffix == ".pt":
-        return 0
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(paths(directory)[0], framework="numpy") as file:
             content = header_of(file.metadata(), "checkpoint")["content"]
         return int(content["counters"]["episodes"])
     except MALFORMED:  # only the newest is looked at when a run is resumed
@@ -223,24 +216,3 @@ def _together(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tuple(_together(part, tensors) for part in value["#tuple"])
     items = value["#items"] if "#items" in value else value.items()
     return {key: _together(part, tensors) for key, part in items}
-
-
-def _load_sealed(path: Path, device: str) -> Any:
-    """What `save` wrote, whatever it is."""
-    arrays, header, _ = unseal(path, "checkpoint")
-    tensors = {k: torch.tensor(a, device=device) for k, a in arrays.items()}
-    return _together(header["content"], tensors)
-
-
-def _load_zip(path: Path, device: str) -> dict[Any, Any]:
-    """A checkpoint of the first version, by ``torch.save``; no pickle is executed."""
-    check_file(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            if sum(part.file_size for part in file.infolist()) > path.stat().st_size:
-                raise ValueError("it unpacks to more than its size")
-        content = dict(torch.load(path, map_location=device, weights_only=True))
-        # The first version had no average: the agent acted with the newest weights.
-        return {"average": content.get("world_model"), **content}
-    except Exception as error:  # whatever torch and zipfile raise
-        raise ValueError(str(error)) from error

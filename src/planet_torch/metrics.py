@@ -141,7 +141,7 @@ class Reporter:
             cut can lose lines that `mark` has not counted.
         sinks: who else gets the records.
         progress: who shows them, and the phases, while one waits.
-        resume: which lines to keep, as `mark` said at the checkpoint, or how many.
+        resume: which lines to keep, as `mark` said at the checkpoint.
             Without it the run is new. A file that has other lines is set aside, and
             those that can still be read are kept.
         counters: where the run goes on, which may be after its last line.
@@ -158,7 +158,7 @@ class Reporter:
         path: str | os.PathLike[str],
         sinks: Sequence[Sink] = (),
         progress: Progress | None = None,
-        resume: int | Mark | None = None,
+        resume: Mark | None = None,
         counters: Counters = Counters(),
     ) -> None:
         self._progress = progress or Silent()
@@ -259,19 +259,13 @@ def read_metrics(path: str | os.PathLike[str], kind: str | None = None) -> list[
     return [record for record in records if kind in (None, record.kind)]
 
 
-def of_task(records: Sequence[Record], task: str) -> list[Record]:
-    """Those of one task of a run; runs of a single one did not always name it."""
-    return [record for record in records if record.task in (task, "")]
-
-
-def _keep(path: Path, mark: int | Mark) -> tuple[list[bytes], bool]:
+def _keep(path: Path, mark: Mark) -> tuple[list[bytes], bool]:
     """Cut the file after the marked lines; these, and whether any of them is lost."""
-    count, checksum = mark if isinstance(mark, tuple) else (mark, None)
+    count, checksum = mark
     content = path.read_bytes() if path.is_file() else b""
     whole = [line + b"\n" for line in content.split(b"\n")[:-1]]
     lines = [line for line in whole[:count] if _is_record(line)]
-    same = checksum in (None, _digest(lines).hexdigest())
-    if len(lines) == count and same:
+    if len(lines) == count and checksum == _digest(lines).hexdigest():
         if path.exists():
             os.truncate(path, sum(map(len, lines)))
         return lines, False

@@ -52,7 +52,7 @@ def recover(run: Run) -> Recovered:
     if newest is None:
         _keep_measured(run)
         return Recovered(None, Replay(run.episodes, most), lost=False)
-    replay = Replay(run.episodes, most, newest[1].get("episodes"))
+    replay = Replay(run.episodes, most, newest[1]["episodes"])
     whole = (pair for pair in chain([newest], good) if not _missing(pair[1], replay))
     path, state = next(whole, newest)
     for other, error in damaged.items():
@@ -90,5 +90,4 @@ def _keep_measured(run: Run) -> None:
 
 def _missing(state: Mapping[str, Any], replay: Replay) -> list[int]:
     """The episodes of a checkpoint that are not there."""
-    count = state["counters"]["episodes"]
-    return sorted({*state.get("episodes", range(count))} - replay.present)
+    return sorted({*state["episodes"]} - replay.present)

@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from planet_torch.estimate import Disk
 from planet_torch.files import in_bytes, nearest
 from planet_torch.memory import peak_memory
-from planet_torch.metrics import Record, of_task, read_metrics
+from planet_torch.metrics import Record, read_metrics
 from planet_torch.plots import learning_curve
 from planet_torch.prediction import Prediction
 from planet_torch.published import PLANET
@@ -59,7 +59,7 @@ def print_result(run: Run) -> None:
 def _by_task(run: Run, kind: str) -> dict[str, list[Record]]:
     """The records of a kind of each task that has some."""
     records = read_metrics(run.metrics, kind)
-    every = {task: of_task(records, task) for task in run.config.tasks}
+    every = {t: [r for r in records if r.task == t] for t in run.config.tasks}
     return {task: found for task, found in every.items() if found}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-FORMAT = 2  # 1 was without a checksum
+FORMAT = 2
 LIMIT = 2**32  # bytes; a larger file is neither written nor opened
 # What reading a malformed file may raise. An OSError is no fault of the file.
 MALFORMED = (
@@ -68,8 +68,6 @@ def seal(
 def unseal(path: Path, kind: str) -> Sealed:
     """The content of a file.
 
-    A file of format 1 has no checksum, and is believed.
-
     Raises:
         ValueError: if it is not what `seal` made of this kind.
     """
@@ -82,7 +80,7 @@ def unseal(path: Path, kind: str) -> Sealed:
         raise ValueError(str(error) or type(error).__name__) from error
     kept = {k: v for k, v in header.items() if k not in ("format", "checksum")}
     checksum = checksum_of(arrays, kept)
-    if header["format"] == FORMAT and header.get("checksum") != checksum:
+    if header.get("checksum") != checksum:
         raise ValueError("its checksum does not fit its content")
     return Sealed(arrays, kept, checksum)
 
@@ -98,7 +96,7 @@ def check_file(path: Path) -> None:
 def header_of(metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
     """What the metadata of a file says; a ValueError if it is of another kind."""
     header = json.loads((metadata or {}).get(kind, "{}"))
-    if header.get("format") not in (1, FORMAT):
+    if header.get("format") != FORMAT:
         raise ValueError(f"its format is {header.get('format')}, not {FORMAT}")
     return dict(header)
 

@@ -331,8 +331,8 @@ class Trainer:
             self.counters = Counters(**state["counters"])
             self.evaluated = state["evaluated"]
             self.sums = state["sums"]
+            self.batches.load_state_dict(state["batches"])
         self.replay.truncate(self.counters.episodes)
-        self.batches.load_state_dict(state.get("batches", {}))
 
     @contextmanager
     def saved_if_stopped(self) -> Iterator[None]:

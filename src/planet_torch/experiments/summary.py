@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from planet_torch.experiments.base import Entry, Series
 from planet_torch.files import write_atomically
-from planet_torch.metrics import Record, of_task, read_metrics
+from planet_torch.metrics import Record, read_metrics
 from planet_torch.statistics import Estimate, estimate, interquartile_mean, mean
 
 ALL = "all tasks"
@@ -21,7 +21,8 @@ ALL = "all tasks"
 
 def evaluations(entry: Entry, task: str) -> list[Record]:
     """Those of a run in a task."""
-    return of_task(read_metrics(entry.directory / "metrics.jsonl", "evaluate"), task)
+    records = read_metrics(entry.directory / "metrics.jsonl", "evaluate")
+    return [record for record in records if record.task == task]
 
 
 def curve(entry: Entry, task: str) -> dict[int, float]:
