@@ -218,7 +218,7 @@ def test_rewards_ahead_start_from_every_row_that_has_enough_after_it():
 
 def test_rewards_further_ahead_than_the_chunk_are_refused():
     chunk = counted_rewards([0.0, 0, 0, 0])
-    with pytest.raises(ValueError, match=r"distance 4 needs .* 5 rows, got 4"):
+    with pytest.raises(ValueError, match=r"imagining 4 steps needs 5 rows .* got 4"):
         RewardOvershooting(distance=4)(counting_model(), chunk, stream())
 
 
