@@ -19,7 +19,7 @@ from planet_torch.batches import Apart, Batches, Successive
 from planet_torch.build_envs import Spaces
 from planet_torch.build_model import check_weights, objective_terms, world_model
 from planet_torch.chunk import mixed_lengths
-from planet_torch.config import Config, EnvConfig, Method, PlannerConfig, parse
+from planet_torch.config import Config, Method, PlannerConfig, parse
 from planet_torch.cores import use_threads
 from planet_torch.memory import keep_freed_memory
 from planet_torch.planners import CEM, ICEM, MPPI, Planner, RandomShooting
@@ -113,13 +113,8 @@ def _check_pictures(config: Config) -> None:
     drawn = any(task.startswith("dmc/") for task in config.tasks)
     if drawn and config.env.observation == "pixels":
         return
-    for name in ("renderer", "camera"):
-        value, default = getattr(config.env, name), getattr(EnvConfig, name)
-        if value != default:
-            raise ValueError(
-                f"env.{name} (={value!r}) has an effect on pictures of dmc/ tasks "
-                f"alone; leave it at {default!r}"
-            )
+    why = "has an effect on pictures of dmc/ tasks alone"
+    _refuse("env", asdict(config.env), ("renderer", "camera"), why)
 
 
 def _check_lengths(config: Config) -> None:
@@ -157,28 +152,33 @@ def simulator_planner(config: Config) -> Planner:
     Raises:
         ValueError: for an option that cannot be, or that has no effect then.
     """
-    what = "planning with the true simulator"
-    _refuse(asdict(config.planner), OF_THE_MODEL, what)
+    why = "has no effect on planning with the true simulator"
+    _refuse("planner", asdict(config.planner), OF_THE_MODEL, why)
     return planner(config)
 
 
 def _refuse(
-    options: Mapping[str, Any], unused: Iterable[str], what: str, instead: str = ""
+    group: str,
+    options: Mapping[str, Any],
+    unused: Iterable[str],
+    why: str,
+    instead: str = "",
 ) -> None:
-    """Raise ValueError if an unused option of a planner is not as by default."""
-    defaults = asdict(PlannerConfig())
+    """Raise ValueError if an unused option of a group is not as by default."""
+    defaults = asdict(getattr(Config(), group))
     for name in unused:
         if options[name] != defaults[name]:
             raise ValueError(
-                f"planner.{name} (={options[name]!r}) has no effect on {what}; leave "
-                f"it at {defaults[name]!r}{instead}"
+                f"{group}.{name} (={options[name]!r}) {why}; leave it at "
+                f"{defaults[name]!r}{instead}"
             )
 
 
 def _planner(method: str, **options: Any) -> Planner:
     """The planner of a method, with the options that it has."""
     other = ", or choose another planner.method"
-    _refuse(options, _ignored_by(method), method, other)
+    why = f"has no effect on {method}"
+    _refuse("planner", options, _ignored_by(method), why, other)
     return PLANNERS[method](**_searching(method, options))
 
 

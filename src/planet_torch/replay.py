@@ -265,8 +265,9 @@ class Replay:
 
     def _forget(self) -> None:
         """Sample no longer what is too old."""
-        rows = [entry.rows for entry in self._files[self._first :]]
-        self._first += _forgotten(rows, self.max_frames)
+        if self.max_frames:  # else adding would cost more, the more there is
+            rows = [entry.rows for entry in self._files[self._first :]]
+            self._first += _forgotten(rows, self.max_frames)
 
     def _fill(
         self, parts: dict[str, np.ndarray], length: int, entry: Entry, start: int
