@@ -173,6 +173,16 @@ def test_only_the_commit_of_its_own_source_is_noted(tmp_path, monkeypatch):
     assert len(provenance()["commit"]) >= 7
 
 
+@pytest.mark.parametrize("name", ["Some Processor", ""])
+def test_the_vector_instructions_stand_beside_the_name(name, monkeypatch):
+    """Which tell processors apart that have one name, or none."""
+
+    monkeypatch.setattr("planet_torch.provenance._processor_name", lambda: name)
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    expected = f"{name}, AVX512" if name else "AVX512"
+    assert provenance()["processor"] == expected
+
+
 def test_before_the_first_checkpoint_there_is_no_agent(tmp_path):
     run = Run.create(tmp_path / "run", CONFIG)
     assert run.latest() is None

@@ -59,7 +59,15 @@ def _git(*words: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system tells it, and its vector instructions.
+
+    Machines in a cloud often have one name for processors of quite different speed.
+    """
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return ", ".join(part for part in (_processor_name(), vectors) if part)
+
+
+def _processor_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
