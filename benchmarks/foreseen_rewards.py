@@ -28,32 +28,35 @@ CONTEXT = 5  # frames
 SPANS = 4  # of the replay, by age
 
 
-def explained(model: WorldModel, episodes: Sequence[Episode]) -> list[float]:
-    """The share of the variance that is explained, by distance.
-
-    NaN if the episodes are too short for it.
-    """
+def foreseen(
+    model: WorldModel, episodes: Sequence[Episode]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What a model foresees and what came, by distance; nothing if that is too far."""
     length = min(map(len, episodes))
     chunk = Chunk.of(episodes, length)
     generator = torch.Generator().manual_seed(0)
     observation = model.prepare(chunk.observation, generator)
     states, _ = model.observe(observation, chunk.action, generator)
-    variance = chunk.reward[:, CONTEXT:].var()
-
-    def share(distance: int) -> float:
-        starts = range(CONTEXT, length - distance)
-        if not starts:
-            return math.nan
-        state = states.map(lambda part: part[:, starts].flatten(0, 1))
-        if distance:
-            after = [[t + 1 + d for d in range(distance)] for t in starts]
+    for distance in DISTANCES:
+        real = chunk.reward[:, CONTEXT + distance :].flatten()
+        starts = torch.arange(CONTEXT, max(CONTEXT, length - distance))
+        state = states.map(lambda part, at=starts: part[:, at].flatten(0, 1))
+        if distance and len(real):
+            after = starts[:, None] + 1 + torch.arange(distance)
             actions = chunk.action[:, after].flatten(0, 1)
             state = model.dynamics.imagine(state, actions, None)[:, -1]
-        real = chunk.reward[:, CONTEXT + distance :].flatten()
-        error = model.rewards_of(state.features) - real
-        return float(1 - error.square().mean() / variance)
+        yield model.rewards_of(state.features), real
 
-    return [share(distance) for distance in DISTANCES]
+
+def explained(model: WorldModel, episodes: Sequence[Episode]) -> list[float]:
+    """The share of the variance that is explained, by distance.
+
+    NaN if the episodes are too short for it.
+    """
+    pairs = [*foreseen(model, episodes)]
+    variance = pairs[0][1].var()  # of all rewards that are looked at
+    errors = ((expected - real).square().mean() for expected, real in pairs)
+    return [float(1 - error / variance) for error in errors]
 
 
 def groups(replay: Replay, count: int) -> Iterator[tuple[str, list[Episode]]]:
