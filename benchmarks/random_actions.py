@@ -30,8 +30,9 @@ def returns(task: str, kind: type[RandomAgent], episodes: int) -> list[float]:
 def main() -> None:
     """A row for each task."""
     episodes = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    print(f"| task | {' | '.join(build.RANDOM_AGENTS)} |\n| --- | --- | --- |")
     kinds = build.RANDOM_AGENTS.values()
+    print(f"| task | {' | '.join(build.RANDOM_AGENTS)} |")
+    print(f"|{' --- |' * (1 + len(kinds))}")
     for task in TASKS:
         scores = [returns(task, kind, episodes) for kind in kinds]
         cells = (f"{np.mean(s):.1f} ± {np.std(s):.1f}" for s in scores)

@@ -5,7 +5,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from planet_torch.agent import BangBangAgent, PlanetAgent, RandomAgent
+from planet_torch.agent import (
+    BangBangAgent,
+    PlanetAgent,
+    RandomAgent,
+    RhythmicAgent,
+)
 from planet_torch.planners import CEM, Planner
 from toy_models import counting_model, small_images, small_model, stream
 
@@ -219,3 +224,30 @@ def test_bang_bang_holds_nothing_over_a_reset():
     np.testing.assert_allclose(
         (agent.act(np.zeros((5000, 1))) == before).mean(), 0.5, atol=0.02
     )
+
+
+def test_rhythmic_actions_go_to_and_fro_in_periods_of_4_to_20_decisions():
+    agent = RhythmicAgent(3, stream())
+    agent.reset(4000)
+    rows = np.zeros((4000, 1))
+    actions = np.stack([agent.act(rows) for _ in range(400)])
+    assert actions.shape == (400, 4000, 3)
+    assert set(np.unique(actions)) == {-1, 1}
+    np.testing.assert_allclose(actions[0].mean(), 0, atol=0.02)  # phases are uniform
+    turns = (actions[1:] != actions[:-1]).sum(0)  # two a period
+    assert 2 * 399 / 20 - 1 <= turns.min() < 41
+    assert 195 < turns.max() <= 2 * 399 / 4 + 1
+    # Half of the periods are below the geometric mean of the bounds.
+    np.testing.assert_allclose((turns > 2 * 399 / 80**0.5).mean(), 0.5, atol=0.02)
+    assert abs(np.corrcoef(turns[:, 0], turns[:, 1])[0, 1]) < 0.05  # each its own
+
+
+def test_rhythms_are_drawn_anew_by_a_reset_and_repeat_by_the_seed():
+    def begun(agent):
+        agent.reset(2)
+        return np.stack([agent.act(np.zeros((2, 1))) for _ in range(40)])
+
+    one, same = RhythmicAgent(2, stream()), RhythmicAgent(2, stream())
+    first = begun(one)
+    np.testing.assert_array_equal(first, begun(same))
+    assert not np.array_equal(first, begun(one))

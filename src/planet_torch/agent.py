@@ -77,6 +77,27 @@ class BangBangAgent(RandomAgent):
         return actions.cpu().numpy()
 
 
+class RhythmicAgent(RandomAgent):
+    """Random actions that push each actuator to and fro in a rhythm of its own.
+
+    Each component is a square wave between -1 and 1, of one period and phase for all of
+    an episode: log-uniform between 4 and 20 decisions, and uniform. Swings add up where
+    the period is that of the body.
+    """
+
+    def reset(self, batch: int) -> None:
+        """Draw the rhythms of ``batch`` episodes."""
+        self.periods = 4 * 5 ** ((self.drawn(batch) + 1) / 2)
+        self.phases = (self.drawn(batch) + 1) / 2
+        self.decisions = 0
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """One action a row of ``observation``."""
+        turns = self.decisions / self.periods + self.phases
+        self.decisions += 1
+        return torch.where(turns % 1 < 0.5, 1.0, -1.0).cpu().numpy()
+
+
 class PlanetAgent:
     """Filter the observation, plan in latent space, add exploration noise.
 

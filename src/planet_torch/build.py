@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from planet_torch import build_envs, checkpoint
-from planet_torch.agent import Agent, BangBangAgent, PlanetAgent, RandomAgent
+from planet_torch.agent import (
+    Agent,
+    BangBangAgent,
+    PlanetAgent,
+    RandomAgent,
+    RhythmicAgent,
+)
 from planet_torch.batches import Apart, Batches, Successive
 from planet_torch.build_envs import Spaces
 from planet_torch.build_model import check_weights, objective_terms, world_model
@@ -32,7 +38,11 @@ PLANNERS: dict[str, type[Planner]] = {
     "mppi": MPPI,
     "icem": ICEM,
 }
-RANDOM_AGENTS = {"uniform": RandomAgent, "bang-bang": BangBangAgent}
+RANDOM_AGENTS = {
+    "uniform": RandomAgent,
+    "bang-bang": BangBangAgent,
+    "rhythmic": RhythmicAgent,
+}
 PRIOR_TERMS = (  # with a gradient for the prior
     *("kl_weight", "overshooting", "observation_overshooting"),
     "reward_overshooting",

@@ -213,8 +213,9 @@ class TrainConfig(Options):
     """The directory of an exported agent, or of a run, that this run begins with: its
     weights, and seed episodes that it collects; None is drawn weights and random
     actions, as in the paper."""
-    random_actions: Literal["uniform", "bang-bang"] = "uniform"
-    """Those of seeds and of random collection; bang-bang: at the bounds, and held."""
+    random_actions: Literal["uniform", "bang-bang", "rhythmic"] = "uniform"
+    """Those of seeds and of random collection; bang-bang: at the bounds, and held;
+    rhythmic: to and fro between them."""
     updates: Count = 100
     """Updates of the model before each collected episode; with several tasks, so many
     for each of them, and then an episode of each."""
