@@ -32,7 +32,7 @@ def main() -> None:
     episodes = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     kinds = build.RANDOM_AGENTS.values()
     print(f"| task | {' | '.join(build.RANDOM_AGENTS)} |")
-    print(f"|{' --- |' * (1 + len(kinds))}")
+    print("| --- " * (len(kinds) + 1) + "|")
     for task in TASKS:
         scores = [returns(task, kind, episodes) for kind in kinds]
         cells = (f"{np.mean(s):.1f} ± {np.std(s):.1f}" for s in scores)

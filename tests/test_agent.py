@@ -201,11 +201,14 @@ def test_random_actions_are_uniform_within_the_bounds():
     assert not np.array_equal(actions, agent.act(np.zeros((5000, 1))))
 
 
+def begun(agent, batch, decisions):
+    """The actions of ``batch`` new episodes, (decisions, batch, A)."""
+    agent.reset(batch)
+    return np.stack([agent.act(np.zeros((batch, 1))) for _ in range(decisions)])
+
+
 def test_bang_bang_actions_are_at_their_bounds_and_held():
-    agent = BangBangAgent(3, stream())
-    agent.reset(5000)
-    rows = np.zeros((5000, 1))
-    actions = np.stack([agent.act(rows) for _ in range(9)])
+    actions = begun(BangBangAgent(3, stream()), 5000, 9)
     assert actions.shape == (9, 5000, 3)
     assert set(np.unique(actions)) == {-1, 1}
     assert abs(actions.mean()) < 0.02
@@ -218,19 +221,12 @@ def test_bang_bang_actions_are_at_their_bounds_and_held():
 
 def test_bang_bang_holds_nothing_over_a_reset():
     agent = BangBangAgent(3, stream())
-    agent.reset(5000)
-    before = agent.act(np.zeros((5000, 1)))
-    agent.reset(5000)
-    np.testing.assert_allclose(
-        (agent.act(np.zeros((5000, 1))) == before).mean(), 0.5, atol=0.02
-    )
+    before = begun(agent, 5000, 1)
+    np.testing.assert_allclose((begun(agent, 5000, 1) == before).mean(), 0.5, atol=0.02)
 
 
 def test_rhythmic_actions_go_to_and_fro_in_periods_of_4_to_20_decisions():
-    agent = RhythmicAgent(3, stream())
-    agent.reset(4000)
-    rows = np.zeros((4000, 1))
-    actions = np.stack([agent.act(rows) for _ in range(400)])
+    actions = begun(RhythmicAgent(3, stream()), 4000, 400)
     assert actions.shape == (400, 4000, 3)
     assert set(np.unique(actions)) == {-1, 1}
     np.testing.assert_allclose(actions[0].mean(), 0, atol=0.02)  # phases are uniform
@@ -243,11 +239,7 @@ def test_rhythmic_actions_go_to_and_fro_in_periods_of_4_to_20_decisions():
 
 
 def test_rhythms_are_drawn_anew_by_a_reset_and_repeat_by_the_seed():
-    def begun(agent):
-        agent.reset(2)
-        return np.stack([agent.act(np.zeros((2, 1))) for _ in range(40)])
-
     one, same = RhythmicAgent(2, stream()), RhythmicAgent(2, stream())
-    first = begun(one)
-    np.testing.assert_array_equal(first, begun(same))
-    assert not np.array_equal(first, begun(one))
+    first = begun(one, 2, 40)
+    np.testing.assert_array_equal(first, begun(same, 2, 40))
+    assert not np.array_equal(first, begun(one, 2, 40))
