@@ -24,6 +24,7 @@ LAYERS = [
             "chunk",
             "cores",
             "episode_file",
+            "kernels",
             "lock",
             "memory",
             "metrics",

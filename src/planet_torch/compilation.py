@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from planet_torch.kernels import sweep
 from planet_torch.world_model import WorldModel
 
 Choice = Literal["auto", "on", "off"]
@@ -65,6 +66,7 @@ def compile_parts(model: WorldModel, choice: Choice) -> bool:
 @functools.cache  # a run compiles two models, and trying takes seconds
 def missing(device: torch.device) -> str | None:
     """Why nothing can be compiled for a device; None if it can."""
+    sweep()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what PyTorch finds in its own code

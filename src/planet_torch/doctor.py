@@ -106,6 +106,8 @@ PROBES: dict[Part, Probe] = {
     "compile": Probe(
         """
         import torch
+        from planet_torch.kernels import sweep
+        sweep()
         twice = torch.compile(lambda x: (x.sin() + x.cos()).relu())
         x = torch.linspace(0, 1, 100)
         assert torch.allclose(twice(x), x.sin() + x.cos())
