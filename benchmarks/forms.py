@@ -82,7 +82,9 @@ def plain(decoder: ConvDecoder) -> nn.Sequential:
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
-def compare_last_convolution(title: str, channels: int, count: int) -> None:
+def compare_last_convolution(
+    title: str, channels: int, count: int, dtype: torch.dtype
+) -> None:
     """The last layer of an encoder, from 6 x 6 pixels to 2 x 2."""
     layer = Convolution(channels, 2 * channels, 4).to(memory_format=torch.channels_last)
     x = torch.randn(count, channels, 6, 6).to(memory_format=torch.channels_last)
@@ -91,6 +93,7 @@ def compare_last_convolution(title: str, channels: int, count: int) -> None:
         "nn.Conv2d": lambda: F.conv2d(x, layer.weight, layer.bias, stride=2).sum(),
         "Convolution": lambda: layer(x).sum(),
     }
+    forms = {name: cast(form, dtype) for name, form in forms.items()}
     compare(f"Last convolution of the preset {title}, {count} pictures", forms, 20)
 
 
@@ -122,8 +125,12 @@ def main() -> None:
             for name, d in decoders.items()
         }
         compare(f"Decoder of the preset {title}, {count} pictures", forms, 7)
-    for title, channels, count in (("cpu", 32, 320), ("paper", 128, 500)):
-        compare_last_convolution(title, channels, count)
+    for title, channels, count, dtype in (
+        ("cpu", 32, 320, torch.float32),
+        ("paper", 128, 500, torch.float32),
+        ("paper in bfloat16", 128, 500, torch.bfloat16),
+    ):
+        compare_last_convolution(title, channels, count, dtype)
     large, images = ConvEncoder((3, 64, 64)), torch.randn(1000, 3, 64, 64)
     slices = {
         f"slices of {n}": lambda n=n: torch.cat(

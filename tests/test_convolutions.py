@@ -44,9 +44,23 @@ def test_gradients_are_products_where_few_pixels_come_out(size, products):
     images = torch.randn(2, 3, size, size)
     image = Convolution(3, 2, 4)(images)
     assert ("Products" in type(image.grad_fn).__name__) == products
-    with torch.autocast("cpu", torch.bfloat16):  # not measured
-        image = Convolution(3, 2, 4)(images)
-    assert "Products" not in type(image.grad_fn).__name__
+
+
+def test_a_convolution_under_autocast():
+    """Image and gradients are those of bfloat16, and those of the weights float32."""
+    torch.manual_seed(0)
+    layer, x = Convolution(8, 5, 4), torch.randn(20, 8, 6, 6, requires_grad=True)
+    plain = F.conv2d(x, layer.weight, layer.bias, stride=2)
+    weights, parts = torch.randn_like(plain), [x, *layer.parameters()]
+    with torch.autocast("cpu", torch.bfloat16):
+        image = layer(x)
+    assert image.dtype == torch.bfloat16
+    assert_close(image.float(), plain, atol=0.03, rtol=0.03)
+    for gradient, expected in zip(
+        gradients(image, weights, parts), gradients(plain, weights, parts), strict=True
+    ):
+        assert gradient.dtype == torch.float32
+        assert (gradient - expected).norm() < 0.01 * expected.norm()
 
 
 @pytest.mark.parametrize("kernel", [(6, 6), (4, 2), (5, 5), (6, 5), (1, 4)])

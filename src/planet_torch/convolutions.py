@@ -28,12 +28,12 @@ class Convolution(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        # Of a GPU, and of bfloat16, it was not measured which way is the faster one.
-        measured = x.is_cpu and not torch.is_autocast_enabled("cpu")
         kernel = self.kernel_size[0]
         high, wide = (output_pixels(pixels, kernel) for pixels in x.shape[2:])
-        if measured and high * wide <= SMALL and kernel % 2 == 0:
-            parts = x, self.weight, self.bias
+        # Of a GPU it was not measured which way is the faster one.
+        if x.is_cpu and high * wide <= SMALL and kernel % 2 == 0:
+            assert self.bias is not None
+            parts = cast_by_autocast(x, self.weight, self.bias)
             return BackwardByProducts.apply(*parts)  # type: ignore[no-untyped-call]
         return super().forward(x)
 
@@ -101,21 +101,22 @@ class TransposedConvolution(nn.ConvTranspose2d):
             kernel = self.weight.permute(0, 2, 3, 1).reshape(len(self.weight), -1)
             image = (x.flatten(1) @ kernel).view(len(x), high, wide, -1).movedim(-1, 1)
         elif outputs < FEW and high % 2 == wide % 2 == 0:
-            x = at_autocast_precision(x)  # a GPU's normalisation gives float32
-            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-            return FourKinds.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+            parts = cast_by_autocast(x, self.weight, self.bias)
+            return FourKinds.apply(*parts)  # type: ignore[no-untyped-call]
         else:
             image = F.conv_transpose2d(x, self.weight, stride=2)
         # With a bias PyTorch takes another way, slower above all in bfloat16.
         return image + self.bias.to(image.dtype)[:, None, None]
 
 
-def at_autocast_precision(x: Tensor) -> Tensor:
-    """As autocast casts the inputs of a convolution; as it is where that is off."""
+def cast_by_autocast(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """As autocast casts what a convolution takes; as it is where that is off."""
     device = x.device.type
-    if not torch.is_autocast_enabled(device):
-        return x
-    return x.to(torch.get_autocast_dtype(device))
+    if torch.is_autocast_enabled(device):
+        x = x.to(
+            torch.get_autocast_dtype(device)
+        )  # a GPU's normalisation gives float32
+    return x, *(parameter.to(x.dtype) for parameter in parameters)
 
 
 class FourKinds(torch.autograd.Function):
