@@ -112,10 +112,8 @@ class TransposedConvolution(nn.ConvTranspose2d):
 def cast_by_autocast(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
     """As autocast casts what a convolution takes; as it is where that is off."""
     device = x.device.type
-    if torch.is_autocast_enabled(device):
-        x = x.to(
-            torch.get_autocast_dtype(device)
-        )  # a GPU's normalisation gives float32
+    if torch.is_autocast_enabled(device):  # a GPU's normalisation gives float32
+        x = x.to(torch.get_autocast_dtype(device))
     return x, *(parameter.to(x.dtype) for parameter in parameters)
 
 
